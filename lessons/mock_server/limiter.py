@@ -1,0 +1,93 @@
+"""The server's own rate limit: a token bucket for each key, refilled without pause."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass
+class Bucket:
+    """A bucket that holds `limit` and gains `limit` a minute.
+
+    level: how much is in it; updated: the time, in seconds on the limiter's clock, at which that was so.
+    """
+
+    limit: int
+    level: float
+    updated: float
+
+    def refill(self, now: float) -> None:
+        """Add what has flowed in since the last look."""
+        gained = max(0.0, now - self.updated) * self.limit / 60
+        self.level, self.updated = min(float(self.limit), self.level + gained), now
+
+    def wait(self, amount: float) -> float:
+        """Return the seconds until amount is there; 0.0 if it is there now."""
+        return max(0.0, amount - self.level) * 60 / self.limit
+
+    @property
+    def remaining(self) -> int:
+        """What is left, in whole units."""
+        return math.floor(self.level)
+
+    @property
+    def reset(self) -> str:
+        """The time until the bucket is full again, (limit - remaining) * 60 / limit seconds, as a Go duration."""
+        return go_duration((self.limit - self.remaining) * 60 / self.limit)
+
+
+def go_duration(seconds: float) -> str:
+    """Return seconds the way Go prints a duration, to the millisecond: `8ms`, `1s`, `6m0s`, `1h0m0s`."""
+    milliseconds = round(seconds * 1000)
+    if milliseconds == 0:
+        return "0s"
+    if milliseconds < 1000:
+        return f"{milliseconds}ms"
+    minutes, milliseconds = divmod(milliseconds, 60_000)
+    text = f"{milliseconds / 1000:.3f}".rstrip("0").rstrip(".") + "s"
+    if not minutes:
+        return text
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours}h" if hours else "") + f"{minutes}m{text}"
+
+
+class Limiter:
+    """Counts requests and tokens for each key.
+
+    clock: returns seconds; only differences count.
+    """
+
+    def __init__(self, requests_per_minute: int, tokens_per_minute: int, clock: Callable[[], float]) -> None:
+        self._limits = {"requests": requests_per_minute, "tokens": tokens_per_minute}
+        self._clock = clock
+        self._buckets: dict[str, dict[str, Bucket]] = {}
+
+    def _of(self, key: str) -> dict[str, Bucket]:
+        now = self._clock()
+        if key not in self._buckets:
+            self._buckets[key] = {kind: Bucket(limit, float(limit), now) for kind, limit in self._limits.items()}
+        for bucket in self._buckets[key].values():
+            bucket.refill(now)
+        return self._buckets[key]
+
+    def take(self, key: str, tokens: int) -> tuple[str, float] | None:
+        """Take one request and so many tokens, or nothing at all.
+
+        Returns None, or what was short ("requests" or "tokens") and the seconds until there is enough of it.
+        """
+        buckets, wanted = self._of(key), {"requests": 1, "tokens": tokens}
+        for kind, amount in wanted.items():
+            if wait := buckets[kind].wait(amount):
+                return kind, wait
+        for kind, amount in wanted.items():
+            buckets[kind].level -= amount
+        return None
+
+    def headers(self, key: str) -> dict[str, str]:
+        """Return the six x-ratelimit headers for this key as it stands now."""
+        headers = {}
+        for kind, bucket in self._of(key).items():
+            headers[f"x-ratelimit-limit-{kind}"] = str(bucket.limit)
+            headers[f"x-ratelimit-remaining-{kind}"] = str(bucket.remaining)
+            headers[f"x-ratelimit-reset-{kind}"] = bucket.reset
+        return headers

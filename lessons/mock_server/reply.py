@@ -1,0 +1,136 @@
+"""What the server is about to say, before a byte of it is sent.
+
+A body is a list of pieces, and a piece is (seconds to wait before it, bytes).
+For an event stream there is one piece for each event.
+Everything in this file and in fault.py is a pure function of such lists, so all of it is tested without a socket.
+"""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import Any, Literal
+
+Piece = tuple[float, bytes]
+Ending = Literal["complete", "fin", "rst", "hang"]
+
+
+def to_json(value: Any) -> bytes:
+    """Return value as compact JSON in raw UTF-8, the way the big services send it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def digest(*parts: object, size: int = 8) -> str:
+    """Return a short hexadecimal name (2 * size digits) that depends on the parts and on nothing else."""
+    return hashlib.blake2b(repr(parts).encode(), digest_size=size).hexdigest()
+
+
+def plain_error(status: int, message: str, **more: Any) -> dict[str, Any]:
+    """Return the error body of the endpoints that imitate no particular service."""
+    return {"message": message, **more}
+
+
+@dataclass
+class Reply:
+    """A reply that faults may still change.
+
+    delay: seconds to wait before the first byte.
+    ending: what happens after the last piece; "hang" keeps the connection open until the client leaves.
+    has_head: False if not even a status line is sent.
+    is_stream: True for an event stream, where a piece is an event.
+    openers: how many pieces at the start carry no content yet (the chunk that only names the role).
+    is_chunked: True for HTTP chunk framing, one HTTP chunk for each piece; else a Content-Length is sent.
+    length: the Content-Length if it is not the number of bytes in pieces, because a fault keeps some of them back.
+    error: makes the body of an error reply in the style of the service that the endpoint imitates.
+    """
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    pieces: list[Piece] = field(default_factory=list)
+    delay: float = 0.0
+    ending: Ending = "complete"
+    has_head: bool = True
+    is_stream: bool = False
+    openers: int = 0
+    is_chunked: bool = False
+    length: int | None = None
+    error: Callable[..., dict[str, Any]] = plain_error
+
+    @property
+    def body(self) -> bytes:
+        """All pieces joined."""
+        return b"".join(data for _, data in self.pieces)
+
+    def keep_length(self) -> None:
+        """Go on promising the present number of bytes, whatever is taken out of the body from here on."""
+        self.length = len(self.body)
+
+    def set_body(self, data: bytes, content_type: str) -> None:
+        """Replace the body by one piece of the given type, with a known length."""
+        self.headers["Content-Type"] = content_type
+        self.pieces = [(0.0, data)] if data else []
+        self.is_stream = self.is_chunked = False
+        self.openers = 0
+
+    def set_json(self, value: Any) -> None:
+        """Replace the body by one JSON document."""
+        self.set_body(to_json(value), "application/json")
+
+
+def json_reply(value: Any, status: int = 200, **headers: str) -> Reply:
+    """Return a JSON reply; an underscore in a header's name stands for a hyphen."""
+    reply = Reply(status, {name.replace("_", "-"): text for name, text in headers.items()})
+    reply.set_json(value)
+    return reply
+
+
+def stream_reply(events: list[Piece], openers: int = 0) -> Reply:
+    """Return an event stream (WHATWG HTML standard, section 9.2) with one piece for each event."""
+    headers = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
+    return Reply(200, headers, events, is_stream=True, openers=openers, is_chunked=True)
+
+
+def event(data: bytes) -> bytes:
+    """Return data as one event of an event stream."""
+    return b"data: " + data + b"\n\n"
+
+
+def retry_after_header(seconds: float | str, as_date: bool = False) -> str:
+    """Return the value of a Retry-After header (RFC 9110, section 10.2.3).
+
+    A number of seconds becomes an integer of at least 1, or a date rounded up; a string is sent as it is.
+    """
+    if isinstance(seconds, str):
+        return seconds
+    if as_date:
+        return formatdate(math.ceil(time.time() + seconds), usegmt=True)
+    return str(max(1, math.ceil(seconds)))
+
+
+def slice_pieces(pieces: list[Piece], size: int) -> list[Piece]:
+    """Cut the bytes anew into pieces of size bytes, wherever that falls.
+
+    A slice keeps the waits of all the old pieces that begin in it.
+    """
+    data = b"".join(part for _, part in pieces)
+    waits = [0.0] * math.ceil(len(data) / size)
+    position = 0
+    for wait, part in pieces:
+        if part:
+            waits[position // size] += wait
+        position += len(part)
+    return [(wait, data[number * size : (number + 1) * size]) for number, wait in enumerate(waits)]
+
+
+def cut_bytes(pieces: list[Piece], limit: int) -> list[Piece]:
+    """Keep the first limit bytes."""
+    kept: list[Piece] = []
+    for wait, data in pieces:
+        if limit <= 0:
+            break
+        kept.append((wait, data[:limit]))
+        limit -= len(data)
+    return kept
