@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-import threading
+import time
 
 from . import fault
 from .server import MockServer
@@ -53,7 +53,8 @@ def main() -> int:
         return 1
     try:
         print(f"{server.base_url}  (key: {server.api_key}; stop with Ctrl-C)", flush=True)
-        threading.Event().wait()
+        while True:
+            time.sleep(3600)  # Ctrl-C ends a sleep on every system; some other waits it does not
     except KeyboardInterrupt:
         pass
     finally:

@@ -48,13 +48,22 @@ class Call:
     host: str
     text: str | None = None
     limited: float | None = None
+    _json: list[Any] = field(default_factory=list)
 
     def json(self) -> Any:
-        """Return the body as JSON; None if it is none."""
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
+        """Return the body as JSON; None if it is none. Whoever gets it must leave it as it is."""
+        if not self._json:
+            try:
+                self._json.append(json.loads(self.body))
+            except (ValueError, RecursionError):
+                self._json.append(None)
+        return self._json[0]
+
+    @property
+    def model(self) -> Any:
+        """The model that the body names, if it names one."""
+        body = self.json()
+        return body.get("model") if isinstance(body, dict) else None
 
     @property
     def args(self) -> dict[str, str]:

@@ -22,33 +22,33 @@ class Bucket:
         self.level, self.updated = min(float(self.limit), self.level + gained), now
 
     def wait(self, amount: float) -> float:
-        """Return the seconds until amount is there; 0.0 if it is there now."""
-        return max(0.0, amount - self.level) * 60 / self.limit
+        """Return the seconds until amount is there: 0.0 if it is there now, infinity if it never will be."""
+        if amount > self.limit:
+            return math.inf
+        missing = amount - self.level
+        return missing * 60 / self.limit if missing > 1e-9 else 0.0
 
-    @property
-    def remaining(self) -> int:
-        """What is left, in whole units."""
-        return math.floor(self.level)
-
-    @property
-    def reset(self) -> str:
-        """The time until the bucket is full again, (limit - remaining) * 60 / limit seconds, as a Go duration."""
-        return go_duration((self.limit - self.remaining) * 60 / self.limit)
+    def headers(self, kind: str) -> dict[str, str]:
+        """Return the three x-ratelimit headers of this bucket; reset is the time until it is full again."""
+        remaining = math.floor(self.level + 1e-9)
+        return {
+            f"x-ratelimit-limit-{kind}": str(self.limit),
+            f"x-ratelimit-remaining-{kind}": str(remaining),
+            f"x-ratelimit-reset-{kind}": go_duration((self.limit - remaining) * 60 / self.limit),
+        }
 
 
 def go_duration(seconds: float) -> str:
     """Return seconds the way Go prints a duration, to the millisecond: `8ms`, `1s`, `6m0s`, `1h0m0s`."""
     milliseconds = round(seconds * 1000)
-    if milliseconds == 0:
-        return "0s"
-    if milliseconds < 1000:
+    if 0 < milliseconds < 1000:
         return f"{milliseconds}ms"
     minutes, milliseconds = divmod(milliseconds, 60_000)
-    text = f"{milliseconds / 1000:.3f}".rstrip("0").rstrip(".") + "s"
-    if not minutes:
-        return text
     hours, minutes = divmod(minutes, 60)
-    return (f"{hours}h" if hours else "") + f"{minutes}m{text}"
+    text = f"{milliseconds / 1000:.3f}".rstrip("0").rstrip(".") + "s"
+    if hours:
+        return f"{hours}h{minutes}m{text}"
+    return f"{minutes}m{text}" if minutes else text
 
 
 class Limiter:
@@ -85,9 +85,5 @@ class Limiter:
 
     def headers(self, key: str) -> dict[str, str]:
         """Return the six x-ratelimit headers for this key as it stands now."""
-        headers = {}
-        for kind, bucket in self._of(key).items():
-            headers[f"x-ratelimit-limit-{kind}"] = str(bucket.limit)
-            headers[f"x-ratelimit-remaining-{kind}"] = str(bucket.remaining)
-            headers[f"x-ratelimit-reset-{kind}"] = bucket.reset
-        return headers
+        buckets = self._of(key)
+        return buckets["requests"].headers("requests") | buckets["tokens"].headers("tokens")

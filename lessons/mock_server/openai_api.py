@@ -4,7 +4,9 @@ Identifiers, texts and counts are pure functions of the request, so every run gi
 The shapes follow OpenAI's published API description and the sources of its Python SDK.
 """
 
+import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 from .call import Call
@@ -17,11 +19,12 @@ CREATED = 1_750_000_000  # every object says that it was made at this second of 
 # A question that begins like this gets this answer.
 ANSWERS = {
     "why is the sky blue": "The sky is blue because air scatters blue light more than red light.",
-    "what is http": "HTTP is the protocol with which a client asks a server for something, one request and one reply at a time.",
+    "what is http": "HTTP is the protocol with which a client asks a server for something, "
+    "one request and one reply at a time.",
     "what is an api": "An API is the list of things you may ask another program for, and how to ask.",
     "what is the capital of france": "The capital of France is Paris.",
     "say hello": "Hello! 你好! 👋",
-    "用中文": "你好，世界！今天天气很好。🌞",
+    "用中文": "你好，世界！今天天气很好。🌞",  # noqa: RUF001 - Chinese punctuation is wanted here
 }
 
 
@@ -96,70 +99,80 @@ def answer_to(messages: list[dict[str, Any]]) -> str:
     return f"This is a mock answer to: {question}"
 
 
-def _bad(message: str, param: str, code: str) -> Reply:
+def _is_whole(value: Any) -> bool:
+    return type(value) is int
+
+
+# The fields of a chat request that this server looks at: what each must be, as a function and in words.
+# Any other field is ignored, and all but the first two may be missing or null.
+FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "model": (lambda value: isinstance(value, str), "a string"),
+    "messages": (lambda value: isinstance(value, list) and value != [], "a list with at least one message"),
+    "stream": (lambda value: isinstance(value, bool), "true or false"),
+    "stream_options": (lambda value: isinstance(value, dict), "an object"),
+    "stop": (lambda value: all(isinstance(one, str) for one in _stops(value)), "a string or a list of strings"),
+    "n": (_is_whole, "a number"),
+    "max_tokens": (_is_whole, "a number"),
+    "max_completion_tokens": (_is_whole, "a number"),
+    "temperature": (lambda value: type(value) in (int, float), "a number"),
+}
+LIMITS = {"n": (1, 8), "max_tokens": (1, 10**6), "max_completion_tokens": (1, 10**6), "temperature": (0, 2)}
+ROLES = ("system", "developer", "user", "assistant", "tool")
+
+
+def bad(param: str, message: str, code: str = "invalid_type") -> Reply:
+    """Return the 400 for a wrong parameter."""
     return fail(400, message, param=param, code=code)
+
+
+def missing(param: str) -> Reply:
+    """Return the 400 for a missing parameter."""
+    return bad(param, f"Missing required parameter: {param!r}", "missing_required_parameter")
 
 
 def check_chat(body: Any) -> Reply | None:
     """Return the 400 for a body that is no chat request, or None if it is one."""
     if not isinstance(body, dict):
         return fail(400, "The body of the request must be a JSON object. Is its Content-Type application/json?")
-    for name in ("model", "messages"):
-        if name not in body:
-            return _bad(f"Missing required parameter: {name!r}", name, "missing_required_parameter")
-    if not isinstance(body["model"], str):
-        return _bad("'model' must be a string", "model", "invalid_type")
-    messages = body["messages"]
-    if not isinstance(messages, list) or not messages:
-        return _bad("'messages' must be a list with at least one message", "messages", "invalid_type")
-    for number, message in enumerate(messages):
-        param = f"messages[{number}]"
-        if not isinstance(message, dict):
-            return _bad(f"{param} must be an object with a role and a content", param, "invalid_type")
-        for name in ("role", "content"):
-            if name not in message:
-                return _bad(
-                    f"Missing required parameter: '{param}.{name}'", f"{param}.{name}", "missing_required_parameter"
-                )
-        if message["role"] not in ("system", "developer", "user", "assistant", "tool"):
-            return _bad(
-                f"{param}.role must be system, user or assistant, not {message['role']!r}",
-                f"{param}.role",
-                "invalid_value",
-            )
-        if not isinstance(message["content"], str | list | None):
-            return _bad(f"{param}.content must be a string", f"{param}.content", "invalid_type")
-    return _check_options(body)
-
-
-def _check_options(body: dict[str, Any]) -> Reply | None:
-    limits = {"max_tokens": (1, 10**6), "max_completion_tokens": (1, 10**6), "n": (1, 8), "temperature": (0, 2)}
-    for name, (least, most) in limits.items():
-        value = body.get(name)
-        kinds = (int, float) if name == "temperature" else (int,)
-        if value is None:
+    for name, (is_right, called) in FIELDS.items():
+        value, is_needed = body.get(name), name in ("model", "messages")
+        if is_needed and name not in body:
+            return missing(name)
+        if value is None and not is_needed:
             continue
-        if not isinstance(value, kinds) or isinstance(value, bool):
-            return _bad(f"{name!r} must be a number", name, "invalid_type")
-        if not least <= value <= most:
-            return _bad(f"{name!r} must be from {least} to {most}, not {value}", name, "invalid_value")
-    stop = body.get("stop")
-    if (
-        stop is not None
-        and not isinstance(stop, str)
-        and not (isinstance(stop, list) and all(isinstance(one, str) for one in stop))
-    ):
-        return _bad("'stop' must be a string or a list of strings", "stop", "invalid_type")
-    for name, kind in (("stream", bool), ("stream_options", dict)):
-        if not isinstance(body.get(name), kind | None):
-            return _bad(f"{name!r} must be {'true or false' if kind is bool else 'an object'}", name, "invalid_type")
+        if not is_right(value):
+            return bad(name, f"{name!r} must be {called}")
+        if name in LIMITS and not LIMITS[name][0] <= value <= LIMITS[name][1]:
+            sentence = f"{name!r} must be from {LIMITS[name][0]} to {LIMITS[name][1]}, not {value}"
+            return bad(name, sentence, "invalid_value")
+    for number, message in enumerate(body["messages"]):
+        if wrong := _check_message(message, f"messages[{number}]"):
+            return wrong
     return None
+
+
+def _check_message(message: Any, place: str) -> Reply | None:
+    if not isinstance(message, dict):
+        return bad(place, f"{place} must be an object with a role and a content")
+    for name in ("role", "content"):
+        if name not in message:
+            return missing(f"{place}.{name}")
+    if message["role"] not in ROLES:
+        sentence = f"{place}.role must be system, user or assistant, not {message['role']!r}"
+        return bad(f"{place}.role", sentence, "invalid_value")
+    if not isinstance(message["content"], str | list | None):
+        return bad(f"{place}.content", f"{place}.content must be a string")
+    return None
+
+
+def _stops(stop: Any) -> list[Any]:
+    """Return the stop words, of which there may be one, many or none, as a list."""
+    return stop if isinstance(stop, list) else [] if stop is None else [stop]
 
 
 def finish(text: str, body: dict[str, Any]) -> tuple[list[str], str]:
     """Return the tokens of an answer after stop and max_tokens, and the finish_reason."""
-    stops = body.get("stop") or []
-    for stop in [stops] if isinstance(stops, str) else stops:
+    for stop in _stops(body.get("stop")):
         text = text.partition(stop)[0] if stop else text
     tokens = words(text)
     most = body.get("max_completion_tokens") or body.get("max_tokens") or len(tokens)
@@ -184,8 +197,8 @@ def count_usage(prompt: int, completion: int) -> dict[str, Any]:
 def chat(call: Call) -> Reply:
     """Answer POST /v1/chat/completions."""
     body = call.json()
-    if bad := check_chat(body):
-        return bad
+    if wrong := check_chat(body):
+        return wrong
     if body["model"] not in call.state.models():
         return unknown_model(body["model"])
     text = answer_to(body["messages"]) if call.text is None else call.text
@@ -194,6 +207,8 @@ def chat(call: Call) -> Reply:
     usage = count_usage(prompt, sum(len(tokens) for tokens, _ in answers))
     if short := call.state.limiter.take(call.key, usage["total_tokens"]):
         kind, wait = short
+        if wait == math.inf:
+            return fail(429, f"Request too large for {kind} per minute: it needs {usage['total_tokens']}.", type=kind)
         call.limited = wait
         return fail(429, f"Rate limit reached for {kind} per minute. Please try again in {wait:.3f}s.", type=kind)
     common = {"id": "chatcmpl-" + digest(call.identity, size=12), "created": CREATED, "model": body["model"]}

@@ -2,13 +2,23 @@
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
+from weakref import WeakKeyDictionary
 
+from multidict import MultiMapping
+
+RECORD_LIMIT = 10_000
 BODY_LIMIT = 64 * 1024
 _SECRET_HEADERS = {"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"}
 _SECRET_PARAMETERS = re.compile(r"(?i)\b((?:api[_-]?|access[_-]?)?(?:key|token)=)([^&\s#]+)")
+_LOOKS_LIKE_A_KEY = re.compile(r"\bsk-[\w-]{8,}")
 
 
 def mask(secret: str) -> str:
@@ -16,26 +26,50 @@ def mask(secret: str) -> str:
     return f"{secret[:4]}…{secret[-4:]}" if len(secret) >= 12 else "…"
 
 
-def mask_header(name: str, value: str) -> str:
-    """Return a header's value, with the secret in it masked if the header is one that carries a secret."""
-    if name.lower() not in _SECRET_HEADERS:
-        return value
-    scheme, space, secret = value.partition(" ")
-    return f"{scheme} {mask(secret)}" if space else mask(value)
+@lru_cache(maxsize=1024)
+def _forms(secret: str) -> tuple[tuple[str, str], ...]:
+    """Return a secret as it is and as it stands in an address, each with its mask; shorter ones than 8 are no keys."""
+    forms = {secret, quote(secret, safe="", errors="surrogateescape")} if len(secret) >= 8 else ()
+    return tuple((form, mask(secret)) for form in forms)
 
 
-def mask_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers as a dict with every secret masked; a header that came twice is joined by a comma."""
-    masked: dict[str, str] = {}
-    for name, value in headers.items():
-        value = mask_header(name, value)
-        masked[name] = f"{masked[name]}, {value}" if name in masked else value
-    return masked
+class Mask:
+    """Masks the secrets of one request, wherever in it they stand.
 
+    secrets: what must not be seen, besides the values of the headers that carry keys.
+    """
 
-def mask_query(query: str) -> str:
-    """Return a query string with the value of every key=, token=, api_key= or access_token= masked."""
-    return _SECRET_PARAMETERS.sub(lambda found: found[1] + mask(found[2]), query)
+    def __init__(self, headers: MultiMapping[str], secrets: Iterable[str]) -> None:
+        carried = [value.rpartition(" ")[2] for name, value in headers.items() if name.lower() in _SECRET_HEADERS]
+        self._forms = [
+            form for secret in sorted({*secrets, *carried}, key=len, reverse=True) for form in _forms(secret)
+        ]
+
+    def text(self, text: str) -> str:
+        """Return text with every secret, and all that looks like a key of OpenAI's, masked."""
+        for secret, masked in self._forms:
+            text = text.replace(secret, masked)
+        return _LOOKS_LIKE_A_KEY.sub(lambda found: mask(found[0]), text) if "sk-" in text else text
+
+    def query(self, query: str) -> str:
+        """Return a query string, also with the value of every key=, token=, api_key= or access_token= masked."""
+        return _SECRET_PARAMETERS.sub(lambda found: found[1] + mask(found[2]), self.text(query)) if query else ""
+
+    def body(self, body: bytes) -> bytes:
+        """Return a body masked like text; bytes that are no UTF-8 stay what they are."""
+        return self.text(body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape") if body else b""
+
+    def headers(self, headers: MultiMapping[str]) -> dict[str, str]:
+        """Return the headers as a dict; those that came twice are joined by a comma (RFC 9110, section 5.3)."""
+        masked: dict[str, str] = {}
+        for name, value in headers.items():
+            if name.lower() in _SECRET_HEADERS:
+                scheme, space, secret = value.rpartition(" ")
+                value = scheme + space + mask(secret)
+            else:
+                value = self.text(value)
+            masked[name] = f"{masked[name]}, {value}" if name in masked else value
+        return masked
 
 
 @dataclass
@@ -45,13 +79,14 @@ class Record:
     n: its number, from 1.
     key: the API key it brought, masked; "" if it brought none.
     connection, exchange: the number of its connection, and its own number on that connection, both from 1.
-    received, first_byte, ended: seconds since the server started; None for what has not happened.
+    received, first_byte, ended: seconds since the server was made; None for what has not happened.
     body: its first 64 KiB.
     attempt: 1 for the first request with this method, address, key and body, 2 for its first repetition.
     status: the status code that was sent; None if none was.
     fault, source: what was done to the reply and who asked for it: "script", "rule", "chaos" or "limiter".
     sent: how many bytes of the reply's body went out.
-    end: complete, cut (in the middle of the body), rst or fin (before the body), client-gone, server-stopped; "" while it is open.
+    end: complete, cut (in the middle of the body), rst or fin (before the body), client-gone or server-stopped;
+        "" while it is open.
     """
 
     n: int
@@ -81,6 +116,67 @@ class Record:
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain JSON values; bytes of the body that are no UTF-8 are replaced."""
         return {**dataclasses.asdict(self), "body": self.body.decode("utf-8", "replace")}
+
+
+class Log:
+    """The records of one server: its thread writes them, yours reads them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Condition()
+        self._started = time.monotonic()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything. A request that is still open ends without a trace."""
+        with self._lock:
+            self._records: deque[Record] = deque(maxlen=RECORD_LIMIT)
+            self._open: dict[int, Record] = {}
+            self._connections: WeakKeyDictionary[Any, list[int]] = WeakKeyDictionary()
+            self._connection_count = self._count = self.peak_open = 0
+
+    def now(self) -> float:
+        """Return the seconds since the server was made."""
+        return time.monotonic() - self._started
+
+    def open(self, transport: Any, **fields: Any) -> Record:
+        """Make a record with these fields, and with the numbers that follow from its connection and the others."""
+        with self._lock:
+            if transport not in self._connections:
+                self._connection_count += 1
+                self._connections[transport] = [self._connection_count, 0]
+            place = self._connections[transport]
+            place[1] += 1
+            self._count += 1
+            record = Record(n=self._count, connection=place[0], exchange=place[1], received=self.now(), **fields)
+            self._records.append(record)
+            self._open[id(record)] = record
+            self.peak_open = max(self.peak_open, len(self._open))
+        return record
+
+    def close(self, record: Record, end: str) -> None:
+        """Write down how a request ended, unless that is known already."""
+        with self._lock:
+            if not record.end:
+                record.end, record.ended = end, self.now()
+                self._open.pop(id(record), None)
+                self._lock.notify_all()
+
+    def all(self) -> list[Record]:
+        """Return the records, oldest first."""
+        with self._lock:
+            return list(self._records)
+
+    def wait_until_idle(self, timeout: float) -> None:
+        """Wait until no request is open, at most timeout seconds."""
+        with self._lock:
+            self._lock.wait_for(lambda: not self._open, timeout)
+
+    def wait_for(self, count: int, timeout: float) -> None:
+        """Wait until count requests have arrived and ended. Raises TimeoutError after timeout seconds."""
+        with self._lock:
+            if not self._lock.wait_for(lambda: self._count - len(self._open) >= count, timeout):
+                seen = f"{self._count} of {count} requests had arrived and {len(self._open)} of them had not ended"
+                raise TimeoutError(f"after {timeout} s, {seen}")
 
 
 def table(records: Iterable[Record]) -> str:

@@ -19,8 +19,11 @@ Ending = Literal["complete", "fin", "rst", "hang"]
 
 
 def to_json(value: Any) -> bytes:
-    """Return value as compact JSON in raw UTF-8, the way the big services send it."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    """Return value as compact JSON in raw UTF-8, the way the big services send it.
+
+    Half of a surrogate pair has no UTF-8; it stays the escape that it came as, such as \\ud83d.
+    """
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
 
 
 def digest(*parts: object, size: int = 8) -> str:
@@ -64,16 +67,27 @@ class Reply:
         """All pieces joined."""
         return b"".join(data for _, data in self.pieces)
 
+    @property
+    def content_length(self) -> int:
+        """The number of bytes that the body promises to have."""
+        return len(self.body) if self.length is None else self.length
+
+    @property
+    def is_plain(self) -> bool:
+        """True if this is a whole reply in one piece, of known length and without a wait."""
+        has_wait = any(wait for wait, _ in self.pieces)
+        return self.ending == "complete" and not self.is_chunked and len(self.pieces) < 2 and not has_wait
+
     def keep_length(self) -> None:
         """Go on promising the present number of bytes, whatever is taken out of the body from here on."""
-        self.length = len(self.body)
+        self.length = self.content_length
 
     def set_body(self, data: bytes, content_type: str) -> None:
         """Replace the body by one piece of the given type, with a known length."""
         self.headers["Content-Type"] = content_type
         self.pieces = [(0.0, data)] if data else []
         self.is_stream = self.is_chunked = False
-        self.openers = 0
+        self.openers, self.length = 0, None
 
     def set_json(self, value: Any) -> None:
         """Replace the body by one JSON document."""

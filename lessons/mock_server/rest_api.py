@@ -3,6 +3,7 @@
 import base64
 import gzip
 import random
+import re
 from typing import Any
 from urllib.parse import parse_qs, quote_plus
 
@@ -27,7 +28,8 @@ def github_error(status: int, message: str, **more: Any) -> dict[str, Any]:
 def with_etag(call: Call, reply: Reply) -> Reply:
     """Add an ETag; answer 304 without a body if the client already has this version (RFC 9110, section 13.1.2)."""
     reply.headers["ETag"] = f'"{digest(reply.body)}"'
-    if reply.headers["ETag"] in call.headers.get("If-None-Match", ""):
+    known = call.headers.get("If-None-Match", "")
+    if known == "*" or reply.headers["ETag"] in known:
         reply.status, reply.pieces = 304, []
     return reply
 
@@ -38,17 +40,18 @@ def get_user(call: Call, name: str) -> Reply:
     return with_etag(call, json_reply({"login": name, **USERS[name]}))
 
 
-def _page_number(text: str) -> int:
-    return int(text) if text.isdecimal() and int(text) else 1
+def _count(text: str, otherwise: int) -> int:
+    """Return the whole number of at least 1 that text says, or otherwise if it says none."""
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) and int(text) else otherwise
 
 
 def search(call: Call) -> Reply:
-    """Search repositories: pages of per_page items (30 unless told, 100 at most), linked by a Link header (RFC 8288)."""
+    """Search repositories: pages of per_page items (usually 30, at most 100) with a Link header (RFC 8288)."""
     args = call.args
     query = args.get("q", "")
     if not query.strip():
         return json_reply(github_error(422, "Validation failed: the parameter q is missing or empty"), 422)
-    page, per_page = _page_number(args.get("page", "1")), min(_page_number(args.get("per_page", "30")), 100)
+    page, per_page = _count(args.get("page", ""), 1), min(_count(args.get("per_page", ""), 30), 100)
     start, last = (page - 1) * per_page, -(-FOUND // per_page)
     numbers = range(start + 1, min(start + per_page, FOUND) + 1)
     items = [
@@ -82,15 +85,11 @@ def check_token(call: Call, is_needed: bool) -> Reply | None:
 
 
 def get_data(call: Call) -> Reply:
-    return check_token(call, is_needed=True) or json_reply(
-        {"data": [{"id": 1, "value": "alpha"}, {"id": 2, "value": "beta"}]}
-    )
+    return json_reply({"data": [{"id": 1, "value": "alpha"}, {"id": 2, "value": "beta"}]})
 
 
 def _agent_fields(call: Call, needed: tuple[str, ...]) -> tuple[dict[str, Any], Reply | None]:
     """Return the fields of an agent that the request brings, or the reply that says what is wrong with them."""
-    if refused := check_token(call, is_needed=False):
-        return {}, refused
     if call.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
         return {}, json_reply({"message": "Send JSON, with Content-Type: application/json"}, 415)
     body = call.json()
@@ -128,12 +127,10 @@ def create_agent(call: Call) -> Reply:
 
 
 def list_agents(call: Call) -> Reply:
-    return check_token(call, is_needed=False) or json_reply(list(call.state.agents.values()))
+    return json_reply(list(call.state.agents.values()))
 
 
 def get_agent(call: Call, number: str) -> Reply:
-    if refused := check_token(call, is_needed=False):
-        return refused
     agent = call.state.agents.get(int(number))
     return json_reply(agent) if agent else _no_agent(number)
 
@@ -150,8 +147,6 @@ def change_agent(call: Call, number: str) -> Reply:
 
 
 def delete_agent(call: Call, number: str) -> Reply:
-    if refused := check_token(call, is_needed=False):
-        return refused
     return Reply(204) if call.state.agents.pop(int(number), None) else _no_agent(number)
 
 
@@ -164,7 +159,12 @@ def _several(pairs: dict[str, list[str]]) -> dict[str, Any]:
     return {name: values[0] if len(values) == 1 else values for name, values in pairs.items()}
 
 
-def seen(call: Call, *names: str) -> dict[str, Any]:
+GET_NAMES = ("args", "headers", "origin", "url")
+POST_NAMES = ("args", "data", "files", "form", "headers", "json", "origin", "url")
+ALL_NAMES = ("args", "data", "files", "form", "headers", "json", "method", "origin", "url")
+
+
+def seen(call: Call, names: tuple[str, ...]) -> dict[str, Any]:
     """Return what httpbin tells of a request, under httpbin's names."""
     content_type = call.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     text = call.body.decode("utf-8", "replace")
@@ -183,20 +183,8 @@ def seen(call: Call, *names: str) -> dict[str, Any]:
     return {name: everything[name] for name in names}
 
 
-def echo_get(call: Call) -> Reply:
-    return json_reply(seen(call, "args", "headers", "origin", "url"))
-
-
-def echo_body(call: Call) -> Reply:
-    return json_reply(seen(call, "args", "data", "files", "form", "headers", "json", "origin", "url"))
-
-
-def echo_anything(call: Call) -> Reply:
-    return json_reply(seen(call, "args", "data", "files", "form", "headers", "json", "method", "origin", "url"))
-
-
-def echo_headers(call: Call) -> Reply:
-    return json_reply(seen(call, "headers"))
+def echo(names: tuple[str, ...], call: Call) -> Reply:
+    return json_reply(seen(call, names))
 
 
 def give_status(call: Call, code: str) -> Reply:
@@ -209,15 +197,15 @@ def give_status(call: Call, code: str) -> Reply:
 
 
 def _seconds(text: str) -> float:
-    """Return the seconds that text says: a number from 0 to 10, anything else counts as 0."""
+    """Return the seconds that text says: at most 10, and 0 if it is no such number."""
     try:
-        return min(max(float(text), 0.0), 10.0)
+        return min(float(text), 10.0) if float(text) > 0 else 0.0
     except ValueError:
         return 0.0
 
 
 def wait_first(call: Call, seconds: str) -> Reply:
-    reply = echo_anything(call)
+    reply = echo(ALL_NAMES, call)
     reply.delay = _seconds(seconds)
     return reply
 
@@ -232,7 +220,7 @@ def redirect(call: Call, times: str) -> Reply:
 
 def redirect_to(call: Call) -> Reply:
     args = call.args
-    if "url" not in args or any(ord(letter) < 32 for letter in args["url"]):
+    if not args.get("url", "").isprintable() or not args.get("url"):
         return json_reply({"message": "redirect-to needs ?url=ADDRESS"}, 400)
     code = args.get("status_code", "302")
     return _to(args["url"], int(code) if code in ("301", "302", "303", "307", "308") else 302)
@@ -260,7 +248,7 @@ def some_bytes(call: Call, count: str) -> Reply:
 def drip(call: Call) -> Reply:
     """Send numbytes bytes, spread evenly over duration seconds, after delay seconds."""
     args = call.args
-    count = max(1, min(int(args.get("numbytes", "10")) if args.get("numbytes", "10").isdecimal() else 10, 10_000))
+    count = min(_count(args.get("numbytes", ""), 10), 10_000)
     gap = _seconds(args.get("duration", "2")) / count
     reply = Reply(200, {"Content-Type": "application/octet-stream"}, [(gap, b"*")] * count)
     reply.delay = _seconds(args.get("delay", "0"))
@@ -268,14 +256,14 @@ def drip(call: Call) -> Reply:
 
 
 def json_lines(call: Call, count: str) -> Reply:
-    about = seen(call, "args", "headers", "origin", "url")
+    about = seen(call, GET_NAMES)
     lines = [(0.0, to_json({"id": number, **about}) + b"\n") for number in range(min(int(count), 100))]
     return Reply(200, {"Content-Type": "application/json"}, lines, is_chunked=True)
 
 
 def gzipped(call: Call) -> Reply:
     reply = Reply(200, {"Content-Encoding": "gzip"})
-    body = to_json({"gzipped": True, **seen(call, "headers", "method", "origin")})
+    body = to_json({"gzipped": True, **seen(call, ("headers", "method", "origin"))})
     reply.set_body(gzip.compress(body, mtime=0), "application/json")
     return reply
 
@@ -294,7 +282,7 @@ HTML_PAGE = """<!DOCTYPE html>
 """
 
 
-def page(text: str) -> Reply:
+def page(text: str, call: Call) -> Reply:
     reply = Reply()
     reply.set_body(text.encode(), "text/html; charset=utf-8")
     return reply

@@ -12,16 +12,21 @@ from .reply import Reply, json_reply, plain_error
 
 @dataclass(frozen=True)
 class Service:
-    """A service that some endpoints imitate: the shape of its errors, and whether a key is always needed."""
+    """A service that some endpoints imitate.
 
-    name: str
+    error: makes its error bodies from a status and a message.
+    check: returns the reply to a call that brings no good key, or None.
+    """
+
     error: Callable[..., dict]
-    needs_key: bool = False
+    check: Callable[[Call], Reply | None] = lambda call: None
 
 
-OPENAI = Service("openai", openai_api.error_body, needs_key=True)
-GITHUB = Service("github", rest_api.github_error)
-PLAIN = Service("plain", plain_error)
+OPENAI = Service(openai_api.error_body, openai_api.check_key)
+GITHUB = Service(rest_api.github_error)
+HTTPBIN = Service(plain_error)
+AGENTS = Service(plain_error, partial(rest_api.check_token, is_needed=False))
+DATA = Service(plain_error, partial(rest_api.check_token, is_needed=True))
 
 _TABLE: list[tuple[str, str, Service, Callable[..., Reply]]] = [
     ("GET", "/v1/models", OPENAI, openai_api.list_models),
@@ -29,35 +34,33 @@ _TABLE: list[tuple[str, str, Service, Callable[..., Reply]]] = [
     ("POST", "/v1/chat/completions", OPENAI, openai_api.chat),
     ("GET", "/users/{}", GITHUB, rest_api.get_user),
     ("GET", "/search/repositories", GITHUB, rest_api.search),
-    ("GET", "/data", PLAIN, rest_api.get_data),
-    ("POST", "/agents", PLAIN, rest_api.create_agent),
-    ("GET", "/agents", PLAIN, rest_api.list_agents),
-    ("GET", "/agents/{number}", PLAIN, rest_api.get_agent),
-    ("PUT", "/agents/{number}", PLAIN, rest_api.change_agent),
-    ("PATCH", "/agents/{number}", PLAIN, rest_api.change_agent),
-    ("DELETE", "/agents/{number}", PLAIN, rest_api.delete_agent),
-    ("GET", "/get", PLAIN, rest_api.echo_get),
-    ("POST", "/post", PLAIN, rest_api.echo_body),
-    ("PUT", "/put", PLAIN, rest_api.echo_body),
-    ("PATCH", "/patch", PLAIN, rest_api.echo_body),
-    ("DELETE", "/delete", PLAIN, rest_api.echo_body),
-    ("GET", "/headers", PLAIN, rest_api.echo_headers),
-    ("GET", "/redirect/{number}", PLAIN, rest_api.redirect),
-    ("GET", "/basic-auth/{}/{}", PLAIN, rest_api.basic_auth),
-    ("GET", "/bearer", PLAIN, rest_api.bearer),
-    ("GET", "/bytes/{number}", PLAIN, rest_api.some_bytes),
-    ("GET", "/drip", PLAIN, rest_api.drip),
-    ("GET", "/stream/{number}", PLAIN, rest_api.json_lines),
-    ("GET", "/gzip", PLAIN, rest_api.gzipped),
-    ("GET", "/encoding/utf8", PLAIN, lambda call: rest_api.page(rest_api.UTF8_PAGE)),
-    ("GET", "/html", PLAIN, lambda call: rest_api.page(rest_api.HTML_PAGE)),
+    ("GET", "/data", DATA, rest_api.get_data),
+    ("POST", "/agents", AGENTS, rest_api.create_agent),
+    ("GET", "/agents", AGENTS, rest_api.list_agents),
+    ("GET", "/agents/{number}", AGENTS, rest_api.get_agent),
+    ("PUT", "/agents/{number}", AGENTS, rest_api.change_agent),
+    ("PATCH", "/agents/{number}", AGENTS, rest_api.change_agent),
+    ("DELETE", "/agents/{number}", AGENTS, rest_api.delete_agent),
+    ("GET", "/get", HTTPBIN, partial(rest_api.echo, rest_api.GET_NAMES)),
+    ("GET", "/headers", HTTPBIN, partial(rest_api.echo, ("headers",))),
+    ("GET", "/redirect/{number}", HTTPBIN, rest_api.redirect),
+    ("GET", "/basic-auth/{}/{}", HTTPBIN, rest_api.basic_auth),
+    ("GET", "/bearer", HTTPBIN, rest_api.bearer),
+    ("GET", "/bytes/{number}", HTTPBIN, rest_api.some_bytes),
+    ("GET", "/drip", HTTPBIN, rest_api.drip),
+    ("GET", "/stream/{number}", HTTPBIN, rest_api.json_lines),
+    ("GET", "/gzip", HTTPBIN, rest_api.gzipped),
+    ("GET", "/encoding/utf8", HTTPBIN, partial(rest_api.page, rest_api.UTF8_PAGE)),
+    ("GET", "/html", HTTPBIN, partial(rest_api.page, rest_api.HTML_PAGE)),
 ]
 for _method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+    if _method != "GET":
+        _TABLE.append((_method, f"/{_method.lower()}", HTTPBIN, partial(rest_api.echo, rest_api.POST_NAMES)))
     _TABLE += [
-        (_method, "/anything", PLAIN, rest_api.echo_anything),
-        (_method, "/status/{number}", PLAIN, rest_api.give_status),
-        (_method, "/delay/{}", PLAIN, rest_api.wait_first),
-        (_method, "/redirect-to", PLAIN, rest_api.redirect_to),
+        (_method, "/anything", HTTPBIN, partial(rest_api.echo, rest_api.ALL_NAMES)),
+        (_method, "/status/{number}", HTTPBIN, rest_api.give_status),
+        (_method, "/delay/{}", HTTPBIN, rest_api.wait_first),
+        (_method, "/redirect-to", HTTPBIN, rest_api.redirect_to),
     ]
 
 
@@ -74,19 +77,22 @@ def find(method: str, path: str) -> tuple[Service, Callable[[Call], Reply]]:
     method = "GET" if method == "HEAD" else method
     if (method, path) in _EXACT:
         return _EXACT[method, path]
-    for its_method, pattern, service, answer in _PATTERNS:
-        if its_method == method and (found := pattern.fullmatch(path)):
-            return service, lambda call: answer(call, *found.groups())
     allowed = {its_method for its_method, its_path in _EXACT if its_path == path}
-    allowed |= {its_method for its_method, pattern, _, _ in _PATTERNS if pattern.fullmatch(path)}
-    service = OPENAI if path.startswith("/v1/") else PLAIN
-    if allowed:
-        return service, partial(_refuse, service, 405, f"{path} takes {', '.join(sorted(allowed))}", allowed)
-    return service, partial(_refuse, service, 404, f"There is nothing at {path}", set())
+    for its_method, pattern, service, answer in _PATTERNS:
+        if found := pattern.fullmatch(path):
+            if its_method == method:
+                return service, partial(_answer, answer, found.groups())
+            allowed.add(its_method)
+    service = OPENAI if path.startswith("/v1/") else HTTPBIN
+    return service, partial(_refuse, service, path, sorted(allowed))
 
 
-def _refuse(service: Service, status: int, message: str, allowed: set[str], call: Call) -> Reply:
-    reply = json_reply(service.error(status, message), status)
-    if allowed:
-        reply.headers["Allow"] = ", ".join(sorted(allowed))
-    return reply
+def _answer(answer: Callable[..., Reply], parts: tuple[str, ...], call: Call) -> Reply:
+    return answer(call, *parts)
+
+
+def _refuse(service: Service, path: str, allowed: list[str], call: Call) -> Reply:
+    if not allowed:
+        return json_reply(service.error(404, f"There is nothing at {path}"), 404)
+    methods = ", ".join(allowed)
+    return json_reply(service.error(405, f"{path} takes {methods}"), 405, Allow=methods)

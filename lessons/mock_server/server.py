@@ -1,17 +1,20 @@
 """The server: a real HTTP/1.1 server on 127.0.0.1, in a thread of its own."""
 
 import asyncio
+import functools
 import json
 import logging
+import operator
 import random
+import re
 import socket
 import struct
 import sys
 import threading
 import time
-import weakref
 from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -21,32 +24,39 @@ from . import fault as faults
 from .call import Call, State
 from .fault import Fault
 from .limiter import Limiter
-from .openai_api import MODELS, check_key
-from .records import BODY_LIMIT, Record, mask, mask_headers, mask_query, table
+from .openai_api import MODELS
+from .records import BODY_LIMIT, Log, Mask, Record, mask, table
 from .reply import Reply, digest, json_reply, retry_after_header, to_json
 from .routes import GITHUB, OPENAI, Service, find
 
-RECORD_LIMIT = 10_000
-LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
+GITHUB_REMAINING = "59"  # of 60 requests an hour; 0 in a refusal
+_LOOPBACK = re.compile(r"(?i)(127\.0\.0\.1|localhost|\[?::1\]?)(:\d{1,5})?")
 _NO_LIMIT = 100_000_000  # requests or tokens a minute: the limit when none is asked for
 _LINGER_ZERO = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+_NO_FAULT = faults.ok()
 _logger = logging.getLogger("mock_server")
 # aiohttp logs every malformed request as an error of the server. Here they are lessons, so only real errors are shown.
-_logger.addFilter(lambda entry: not (entry.exc_info and isinstance(entry.exc_info[1], HttpProcessingError)))
+_MALFORMED = (HttpProcessingError, web.RequestPayloadError)
+_logger.addFilter(lambda entry: not (entry.exc_info and isinstance(entry.exc_info[1], _MALFORMED)))
 
 
+@dataclass
 class Rule:
     """What to do with every request that matches; None matches anything."""
 
-    def __init__(self, method: str | None, path: str | None, model: str | None) -> None:
-        self.method, self.path, self.model = method, path, model
-        self.fault: Fault = faults.ok()
-        self.latency: float | None = None
-        self.text: str | None = None
+    method: str | None
+    path: str | None
+    model: str | None
+    fault: Fault | None = None
+    latency: float | None = None
+    text: str | None = None
 
     def reply(self, *wanted: Fault, latency: float | None = None, text: str | None = None) -> "Rule":
         """Set the faults, the latency in seconds in place of the server's, or the text that the model answers with."""
-        self.fault = _compose(wanted)
+        _check_faults(wanted)
+        if latency is not None:
+            _check_seconds("latency", latency)
+        self.fault = functools.reduce(operator.add, wanted) if wanted else None
         self.latency, self.text = latency, text
         return self
 
@@ -54,8 +64,7 @@ class Rule:
         """Say whether this rule is for the call."""
         if self.method not in (None, call.method) or self.path not in (None, call.path):
             return False
-        body = call.json() if self.model is not None else None
-        return self.model is None or (isinstance(body, dict) and body.get("model") == self.model)
+        return self.model is None or self.model == call.model
 
 
 class MockServer:
@@ -69,8 +78,9 @@ class MockServer:
     seed: decides the chaos, so that a run can be repeated.
     latency: seconds before each reply.
     token_delay: seconds that the mock model takes for each token of an answer, streamed or not.
-    requests_per_minute, tokens_per_minute: the rate limit of each key under /v1; None for no limit worth the name.
+    requests_per_minute, tokens_per_minute: the rate limit of chat completions; None for none worth the name.
     port: 0 for any free one.
+    api_key: the key that it accepts.
     clock: returns seconds, for the rate limit only.
 
     start() and stop() do what the with statement does. OSError if the port is taken.
@@ -88,19 +98,19 @@ class MockServer:
         api_key: str = "mock-key-for-this-course",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        for name, value in (("latency", latency), ("token_delay", token_delay)):
-            if value < 0:
-                raise ValueError(f"{name} must be 0 seconds or more, not {value!r}")
+        _check_seconds("latency", latency)
+        _check_seconds("token_delay", token_delay)
         for name, value in (("requests_per_minute", requests_per_minute), ("tokens_per_minute", tokens_per_minute)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be 1 or more, not {value!r}")
+            if value is not None and (type(value) is not int or value < 1):
+                raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+        if not re.fullmatch("[!-~]+", api_key):
+            raise ValueError("api_key must be one word of printable ASCII")
         self.seed, self.latency, self.api_key = seed, latency, api_key
         self._token_delay, self._clock = token_delay, clock
         self._limits = (requests_per_minute or _NO_LIMIT, tokens_per_minute or _NO_LIMIT)
         self._wanted_port, self.port = port, 0
-        self._lock = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._started = time.monotonic()
+        self._log = Log()
         self.reset()
 
     # --- life ---
@@ -118,10 +128,9 @@ class MockServer:
         listener = socket.create_server(("127.0.0.1", self._wanted_port), backlog=1024)
         self.port = listener.getsockname()[1]
         self._stopping = False
-        self._loop = asyncio.new_event_loop()
-        self._stop_event = asyncio.Event()
         is_ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(listener, is_ready), name="mock-server", daemon=True)
+        serve = functools.partial(asyncio.run, self._serve(listener, is_ready))
+        self._thread = threading.Thread(target=serve, name="mock-server", daemon=True)
         self._thread.start()
         is_ready.wait()
         return self
@@ -134,16 +143,15 @@ class MockServer:
             self._thread.join()
             self._thread = None
 
-    def _run(self, listener: socket.socket, is_ready: threading.Event) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve(listener, is_ready))
-
     async def _serve(self, listener: socket.socket, is_ready: threading.Event) -> None:
+        self._loop, self._stop_event = asyncio.get_running_loop(), asyncio.Event()
         server = web.Server(self._handle, handler_cancellation=True, access_log=None, logger=_logger)
         runner = web.ServerRunner(server, shutdown_timeout=0.001)  # 0 would wait for ever
-        await runner.setup()
-        await web.SockSite(runner, listener, backlog=1024).start()
-        is_ready.set()
+        try:
+            await runner.setup()
+            await web.SockSite(runner, listener, backlog=1024).start()
+        finally:
+            is_ready.set()
         await self._stop_event.wait()
         await runner.cleanup()
 
@@ -165,9 +173,9 @@ class MockServer:
         self._script.extend(steps)
 
     def on(self, *, method: str | None = None, path: str | None = None, model: str | None = None) -> Rule:
-        """Make a standing rule for the requests that match; the newest matching rule wins. Say what it does with reply()."""
+        """Make a standing rule for the requests that match, and say what it does with reply(); the newest rule wins."""
         rule = Rule(method, path, model)
-        self._rules.appendleft(rule)
+        self._rules = [rule, *self._rules]  # a new list, because a request may be walking through the old one
         return rule
 
     def chaos(self, share: float, *choices: Fault) -> None:
@@ -185,45 +193,39 @@ class MockServer:
 
     def reset(self) -> None:
         """Forget all records, scripts, rules, agents and counts, as if the server had just started."""
-        with self._lock:
-            self._records: deque[Record] = deque(maxlen=RECORD_LIMIT)
-            self._count = self._open = self.peak_open = 0
-            self._attempts: Counter[str] = Counter()
-            self._connections: weakref.WeakKeyDictionary[Any, list[int]] = weakref.WeakKeyDictionary()
-            self._script: deque[Fault] = deque()
-            self._rules: deque[Rule] = deque()
-            self._chaos: tuple[float, tuple[Fault, ...]] = (0.0, ())
-            self._connection_count = 0
-            self._state = State(self.api_key, self._token_delay, Limiter(*self._limits, self._clock), self._models)
+        self._log.clear()
+        self._attempts: Counter[str] = Counter()
+        self._script: deque[Fault] = deque()
+        self._rules: list[Rule] = []
+        self._chaos: tuple[float, tuple[Fault, ...]] = (0.0, ())
+        self._state = State(self.api_key, self._token_delay, Limiter(*self._limits, self._clock), self._models)
 
     @property
     def records(self) -> list[Record]:
         """The requests that arrived, oldest first: the last 10,000 of them."""
-        with self._lock:
-            return list(self._records)
+        return self._log.all()
+
+    @property
+    def peak_open(self) -> int:
+        """The highest number of requests that were open at once."""
+        return self._log.peak_open
 
     def wait_for(self, count: int, timeout: float = 2.0) -> list[Record]:
-        """Wait until count requests have arrived and ended; return the records. Raises TimeoutError after timeout seconds."""
+        """Wait until count requests have arrived and ended; return the records.
 
-        def is_done() -> bool:
-            return self._count >= count and self._count - self._open >= count
-
-        with self._lock:
-            if not self._lock.wait_for(is_done, timeout):
-                raise TimeoutError(
-                    f"after {timeout} s, {self._count} of {count} requests had arrived and {self._open} of them had not ended"
-                )
-            return list(self._records)
+        Raises TimeoutError after timeout seconds.
+        """
+        self._log.wait_for(count, timeout)
+        return self.records
 
     def show(self, last: int | None = None) -> None:
         """Print the records as a table, or only the last few.
 
-        A request that a client has just given up on is noticed a moment later, so this waits up to 0.2 s for open requests to end.
+        A request that a client has just given up on is noticed a moment later,
+        so this waits up to 0.2 s for open requests to end.
         """
-        with self._lock:
-            self._lock.wait_for(lambda: self._open == 0, 0.2)
-            records = list(self._records)
-        print(table(records[-last:] if last else records))
+        self._log.wait_until_idle(0.2)
+        print(table(self.records[-last:] if last else self.records))
 
     def _models(self) -> list[str]:
         """The names of the models that exist: the usual ones, and those that a rule speaks of."""
@@ -237,61 +239,39 @@ class MockServer:
             return refused
         if request.path.startswith("/_mock/"):
             return await self._control(request)
-        record = self._open_record(request)
+        hidden, key = Mask(request.headers, [self.api_key]), _bearer(request)
+        record = self._log.open(
+            request.transport,
+            method=request.method,
+            path=hidden.text(request.rel_url.raw_path),
+            query=hidden.query(request.rel_url.raw_query_string),
+            headers=hidden.headers(request.headers),
+            key=mask(key) if key else "",
+        )
         try:
-            return await self._answer(request, record)
+            return await self._answer(request, record, hidden)
         except asyncio.CancelledError:
-            self._close_record(record, "server-stopped" if self._stopping else "client-gone")
+            self._log.close(record, "server-stopped" if self._stopping else "client-gone")
             raise
         except ConnectionError:
-            self._close_record(record, "client-gone")
-            raise
+            self._log.close(record, "client-gone")
+            return web.Response()  # there is nobody to send it to; to raise would make aiohttp print a traceback
         finally:
-            self._close_record(record, "cut")  # only if it is still open: a defect of the server itself
+            self._log.close(record, "cut")  # only if it is still open: a defect of the server itself
 
-    def _open_record(self, request: web.BaseRequest) -> Record:
-        key = _bearer(request)
-        with self._lock:
-            if request.transport not in self._connections:
-                self._connection_count += 1
-                self._connections[request.transport] = [self._connection_count, 0]
-            place = self._connections[request.transport]
-            place[1] += 1
-            self._count += 1
-            self._open += 1
-            self.peak_open = max(self.peak_open, self._open)
-            record = Record(
-                n=self._count,
-                method=request.method,
-                path=_hide(request.rel_url.raw_path, key),
-                query=mask_query(_hide(request.rel_url.raw_query_string, key)),
-                headers=mask_headers(request.headers),
-                key=mask(key) if key else "",
-                connection=place[0],
-                exchange=place[1],
-                received=time.monotonic() - self._started,
-            )
-            self._records.append(record)
-        return record
-
-    def _close_record(self, record: Record, end: str) -> None:
-        with self._lock:
-            if not record.end:
-                record.end, record.ended = end, time.monotonic() - self._started
-                self._open -= 1
-                self._lock.notify_all()
-
-    async def _answer(self, request: web.BaseRequest, record: Record) -> web.StreamResponse:
-        call, trouble = await self._read(request, record)
+    async def _answer(self, request: web.BaseRequest, record: Record, hidden: Mask) -> web.StreamResponse:
+        call, trouble = await self._read(request)
+        record.body, record.attempt = hidden.body(call.body)[:BODY_LIMIT], call.attempt
         service, answer = find(call.method, call.path)
         fault, record.source, rule = self._choose(call)
-        record.fault = "" if isinstance(fault, faults.ok) else str(fault)
+        record.fault = "" if fault == _NO_FAULT else str(fault)
         call.text = rule.text if rule else None
-        refused = trouble or (check_key(call) if service.needs_key else None)
         if fault.refuses:
             reply = Reply()
+        elif trouble:
+            reply = json_reply(service.error(*trouble), trouble[0])
         else:
-            reply = refused or answer(call)
+            reply = service.check(call) or answer(call)
         if call.limited is not None:
             record.fault, record.source = "rate limit", "limiter"
             reply.headers["Retry-After"] = retry_after_header(call.limited)
@@ -299,22 +279,24 @@ class MockServer:
         reply.delay += self.latency if rule is None or rule.latency is None else rule.latency
         self._add_headers(reply, call, service)
         fault.apply(reply)
+        if reply.status in (403, 429) and reply.headers.get("x-ratelimit-remaining") == GITHUB_REMAINING:
+            reply.headers["x-ratelimit-remaining"] = "0"
         return await self._send(request, record, reply)
 
-    async def _read(self, request: web.BaseRequest, record: Record) -> tuple[Call, Reply | None]:
-        """Read the body and number the attempt; the second value is the reply if the body cannot be used."""
+    async def _read(self, request: web.BaseRequest) -> tuple[Call, tuple[int, str] | None]:
+        """Read the body and number the attempt; the second value is status and message if the body cannot be used."""
         body, trouble = b"", None
+        if request.headers.get("Expect", "").lower() == "100-continue":  # RFC 9110, section 10.1.1
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            trouble = json_reply({"message": "The body is longer than 1 MiB"}, 413)
+            trouble = (413, "The body is longer than 1 MiB")
         except (web.RequestPayloadError, ValueError) as error:
-            trouble = json_reply({"message": f"The body cannot be read: {error}"}, 400)
+            trouble = (400, f"The body cannot be read: {error}")
         key = _bearer(request)
         identity = digest(request.method, request.path_qs, key, body)
         self._attempts[identity] += 1
-        record.body = _hide_bytes(body, key)[:BODY_LIMIT]
-        record.attempt = self._attempts[identity]
         call = Call(
             state=self._state,
             method=request.method,
@@ -324,7 +306,7 @@ class MockServer:
             key=key,
             body=body,
             identity=identity,
-            attempt=record.attempt,
+            attempt=self._attempts[identity],
             host=request.headers["Host"],
         )
         return call, trouble
@@ -332,16 +314,15 @@ class MockServer:
     def _choose(self, call: Call) -> tuple[Fault, str, Rule | None]:
         """Return the fault for a call, who asked for it, and the rule that matches: script before rule before chaos."""
         rule = next((rule for rule in self._rules if rule.matches(call)), None)
-        if self._script:
-            return self._script.popleft(), "script", rule
-        if rule and not isinstance(rule.fault, faults.ok):
+        script, (share, choices) = self._script, self._chaos
+        if script:
+            return script.popleft(), "script", rule
+        if rule and rule.fault:
             return rule.fault, "rule", rule
-        share, choices = self._chaos
-        if share:
-            dice = random.Random(f"{self.seed} {call.identity} {call.attempt}")
-            if dice.random() < share:
-                return dice.choice(choices), "chaos", rule
-        return faults.ok(), "", rule
+        dice = random.Random(f"{self.seed} {call.identity} {call.attempt}") if share else None
+        if dice and dice.random() < share:
+            return dice.choice(choices), "chaos", rule
+        return _NO_FAULT, "", rule
 
     def _add_headers(self, reply: Reply, call: Call, service: Service) -> None:
         """Add the headers that the imitated service puts on every reply."""
@@ -352,7 +333,7 @@ class MockServer:
             reply.headers |= self._state.limiter.headers(call.key)
         elif service is GITHUB:
             reply.headers["x-ratelimit-limit"] = "60"
-            reply.headers["x-ratelimit-remaining"] = "59"
+            reply.headers["x-ratelimit-remaining"] = GITHUB_REMAINING
             reply.headers["x-ratelimit-reset"] = str(int(time.time()) + 3600)
 
     # --- the bytes ---
@@ -361,72 +342,63 @@ class MockServer:
         """Send a reply and write down how it ended. The record is complete before the last byte leaves."""
         if reply.delay:
             await asyncio.sleep(reply.delay)
-        if not reply.has_head:
-            return await self._end_without_head(request, record, reply)
-        record.status, record.first_byte = reply.status, time.monotonic() - self._started
-        reply.headers["Server"] = "mock"
-        is_simple = reply.ending == "complete" and not reply.is_chunked and len(reply.pieces) < 2
-        if is_simple and not (reply.pieces and reply.pieces[0][0]):
-            response = web.Response(status=reply.status, headers=reply.headers, body=reply.body)
-            await response.prepare(request)
-            record.sent = len(reply.body)
-        else:
+        end = "complete" if reply.ending == "complete" else "cut" if reply.has_head else reply.ending
+        response: web.StreamResponse = web.Response()  # aiohttp wants one, even if nothing of it is sent
+        if reply.has_head:
+            record.status, record.first_byte = reply.status, self._log.now()
+            reply.headers["Server"] = "mock"
+            if not reply.is_chunked:
+                reply.headers["Content-Length"] = str(reply.content_length)
+            if request.method == "HEAD" or reply.status in (204, 304):  # RFC 9110, sections 9.3.2, 15.3.5, 15.4.5
+                reply.pieces, reply.is_chunked = [], False
+            if reply.is_plain:
+                record.sent = len(reply.body)
+                self._log.close(record, end)
+                return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
+            # Without a Content-Length, aiohttp sends HTTP chunks, or to HTTP/1.0 all bytes up to the connection's end.
             response = web.StreamResponse(status=reply.status, headers=reply.headers)
-            if reply.is_chunked:
-                response.enable_chunked_encoding()
-            else:
-                response.content_length = reply.length if reply.length is not None else len(reply.body)
             await response.prepare(request)
-            for wait, data in reply.pieces:
-                if wait:
-                    await asyncio.sleep(wait)
-                if data:
-                    await response.write(data)
-                    record.sent += len(data)
-        if reply.ending == "hang":
-            await asyncio.Event().wait()
-        elif reply.ending in ("fin", "rst"):
-            self._close_record(record, "cut")
-            _close(request.transport, reply.ending)
-        else:
-            self._close_record(record, "complete")
-            await response.write_eof()
-        return response
-
-    async def _end_without_head(self, request: web.BaseRequest, record: Record, reply: Reply) -> web.StreamResponse:
-        if reply.ending == "hang":
-            await asyncio.Event().wait()
-        self._close_record(record, reply.ending)
-        for _, data in reply.pieces:
-            request.transport.write(data)
+        for number, (wait, data) in enumerate(reply.pieces, start=1):
+            if wait:
+                await asyncio.sleep(wait)
             record.sent += len(data)
-        _close(request.transport, reply.ending)
-        return web.Response()  # aiohttp wants one; the connection is closed, so nothing of it is sent
+            if number == len(reply.pieces) and reply.ending != "hang":
+                self._log.close(record, end)
+            if data and reply.has_head:
+                await response.write(data)
+            elif data:
+                request.transport.write(data)
+        if reply.ending == "hang":
+            await asyncio.Event().wait()
+        self._log.close(record, end)  # if there was no piece
+        if reply.ending != "complete":
+            _close(request.transport, reply.ending)
+        return response
 
     # --- the control endpoints, for other processes ---
 
     async def _control(self, request: web.BaseRequest) -> web.Response:
         """Answer under /_mock/: never recorded, faulted or limited."""
-        wanted = f"{request.method} {request.path.removeprefix('/_mock/')}"
-        if wanted == "GET health":
-            return _json_response({"status": "ok"})
-        if wanted == "GET records":
-            return _json_response(
-                {"records": [record.to_dict() for record in self.records], "peak_open": self.peak_open}
-            )
-        if wanted == "POST reset":
-            self.reset()
-            return _json_response({"status": "ok"})
-        if wanted == "POST script":
-            try:
-                texts = json.loads(await request.read())["faults"]
-                self.script(*[faults.parse(text) for text in texts])
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                hint = 'send {"faults": ["status(503)", "ok"]}'
-                return _json_response({"error": f"{error}; {hint}", "valid": sorted(faults.NAMES)}, 400)
-            return _json_response({"status": "ok", "scripted": len(texts)})
-        known = "GET /_mock/health, GET /_mock/records, POST /_mock/script, POST /_mock/reset"
-        return _json_response({"error": f"the control endpoints are {known}"}, 404)
+        answer: dict[str, Any] = {"status": "ok"}
+        match request.method, request.path:
+            case "GET", "/_mock/health":
+                pass
+            case "GET", "/_mock/records":
+                answer = {"records": [record.to_dict() for record in self.records], "peak_open": self.peak_open}
+            case "POST", "/_mock/reset":
+                self.reset()
+            case "POST", "/_mock/script":
+                try:
+                    steps = [faults.parse(text) for text in json.loads(await request.read())["faults"]]
+                except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                    hint = 'send {"faults": ["status(503)", "ok"]}'
+                    return _json_response({"error": f"{error}; {hint}", "valid": sorted(faults.NAMES)}, 400)
+                self.script(*steps)
+                answer["scripted"] = len(steps)
+            case _:
+                known = "GET /_mock/health, GET /_mock/records, POST /_mock/script, POST /_mock/reset"
+                return _json_response({"error": f"the control endpoints are {known}"}, 404)
+        return _json_response(answer)
 
 
 def _json_response(value: Any, status: int = 200) -> web.Response:
@@ -435,14 +407,12 @@ def _json_response(value: Any, status: int = 200) -> web.Response:
 
 def _refuse_host(request: web.BaseRequest) -> web.Response | None:
     """Refuse a Host that is not this machine, so that no web page can reach the server through a name of its own."""
-    host = request.headers.get("Host", "")
-    name = host if host.endswith("]") else host.rpartition(":")[0] or host
-    if name.lower() in LOOPBACK:
-        return None
-    status = 421 if host else 400
-    return _json_response(
-        {"error": f"this server answers only to 127.0.0.1 and localhost, not to {host[:100]!r}"}, status
-    )
+    hosts = request.headers.getall("Host", [""])
+    for host in [*hosts, request.host or hosts[0]]:  # request.host is the one in the request line, if there is one
+        if not _LOOPBACK.fullmatch(host):
+            sentence = f"this server answers only to 127.0.0.1 and localhost, not to {host[:100]!r}"
+            return _json_response({"error": sentence}, 421 if host else 400)
+    return None
 
 
 def _bearer(request: web.BaseRequest) -> str:
@@ -463,20 +433,12 @@ def _close(transport: asyncio.Transport | None, how: str) -> None:
         transport.close()
 
 
-def _hide(text: str, key: str) -> str:
-    return text.replace(key, mask(key)) if key and key in text else text
-
-
-def _hide_bytes(data: bytes, key: str) -> bytes:
-    return data.replace(key.encode(), mask(key).encode()) if key else data
-
-
 def _check_faults(steps: tuple[Any, ...]) -> None:
     for step in steps:
         if not isinstance(step, Fault):
             raise TypeError(f"expected a fault such as fault.status(503), not {step!r}")
 
 
-def _compose(wanted: tuple[Fault, ...]) -> Fault:
-    _check_faults(wanted)
-    return wanted[0] if len(wanted) == 1 else faults.Composed(wanted) if wanted else faults.ok()
+def _check_seconds(name: str, value: Any) -> None:
+    if not faults.is_seconds(value):
+        raise ValueError(f"{name} must be a number of seconds, 0 or more, not {value!r}")

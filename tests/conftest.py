@@ -1,0 +1,32 @@
+"""What all tests share: a server of their own, and an environment in which nothing leaves this machine."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from endpoint import bypass_proxy_for_loopback
+from mock_server import MockServer
+
+from .exercises import grading
+
+# A proxy or a real key of the person who runs the tests must not change what they see, here or in a child process.
+bypass_proxy_for_loopback()
+for _name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL"):
+    os.environ.pop(_name, None)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --submission, for tests/exercises; pytest asks only here, before it looks into that folder."""
+    grading.add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the exercises be graded: in the summary too, which is not printed by the process that runs the tests."""
+    config.pluginmanager.register(grading.Grading(config), "grading")
+
+
+@pytest.fixture
+def server() -> Iterator[MockServer]:
+    """A fresh server for one test."""
+    with MockServer() as fresh:
+        yield fresh
