@@ -108,7 +108,7 @@ def _draw_bars(axes: Axes, records: list[Record]) -> None:
     for row, record in enumerate(records):
         if sign := SIGNS.get(outcome(record)):
             axes.annotate(sign, (ends[row], row), (2, 0), textcoords="offset points", va="center_baseline")
-    axes.set_xlim(0, (last - start or 0.001) * 1.03)
+    axes.set_xlim(0, (last - start or 0.001) * 1.05)
     axes.set_ylim(len(records) - 0.4, -_head(records) - 0.5)  # from bottom to top: the first request is on top
 
 
