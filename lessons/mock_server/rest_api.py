@@ -30,7 +30,7 @@ def with_etag(call: Call, reply: Reply) -> Reply:
     reply.headers["ETag"] = f'"{digest(reply.body)}"'
     known = call.headers.get("If-None-Match", "")
     if known == "*" or reply.headers["ETag"] in known:
-        reply.status, reply.pieces = 304, []
+        reply.status = 304
     return reply
 
 
