@@ -1,0 +1,39 @@
+"""Exercise 02: create, read, change and delete agents, and keep the token secret."""
+
+from typing import Any
+
+
+class AgentsAPI:
+    """The agents of a service: {"id": 1, "name": "Ada", "status": "active"}.
+
+    base_url: as in http://127.0.0.1:8000; the agents are at /agents below it.
+    token: sent as bearer token with every request, and in no repr.
+    Every method raises PermissionError for a 401 or 403, ValueError with the server's
+    message for a 422, and requests.HTTPError for any other refusal.
+    """
+
+    def __init__(self, base_url: str, token: str) -> None:
+        # TODO 1
+        raise NotImplementedError("02_methods_and_auth: write AgentsAPI.__init__")
+
+    # TODO 2
+
+    def create(self, name: str, status: str = "active") -> dict[str, Any]:
+        """Create an agent, and return it with the id that the server gave it."""
+        raise NotImplementedError("02_methods_and_auth: write create")
+
+    def get(self, agent_id: int) -> dict[str, Any]:
+        """Return one agent. Raises LookupError if there is none with this id."""
+        raise NotImplementedError("02_methods_and_auth: write get")
+
+    def update(self, agent_id: int, **fields: Any) -> dict[str, Any]:
+        """Change only these fields; return the agent. LookupError if it is missing."""
+        raise NotImplementedError("02_methods_and_auth: write update")
+
+    def delete(self, agent_id: int) -> None:
+        """Delete an agent; one that is gone already is no error."""
+        raise NotImplementedError("02_methods_and_auth: write delete")
+
+    def list(self) -> "list[dict[str, Any]]":
+        """Return all agents, as a list."""
+        raise NotImplementedError("02_methods_and_auth: write list")

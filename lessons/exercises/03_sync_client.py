@@ -1,0 +1,59 @@
+"""Exercise 03: hold a conversation with a model, over one connection."""
+
+from typing import Any, Self
+
+
+class ChatClient:
+    """A conversation with a model, at any API that is compatible with OpenAI's.
+
+    api_key, base_url, model: OPENAI_API_KEY, OPENAI_BASE_URL and OPENAI_MODEL of the
+        environment unless given. ValueError without a key. The address may end in a
+        slash; the key is in no repr.
+    timeout: seconds to connect, and seconds of silence, for every request.
+    history: the questions and answers so far, oldest first, as messages.
+
+    All calls use one connection, which close() or the end of a `with` block closes.
+    They raise requests.HTTPError for a status that is not 2xx.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        model: str | None = None,
+        timeout: float | tuple[float, float] = (3.05, 30),
+    ) -> None:
+        # TODO 1
+        raise NotImplementedError("03_sync_client: write ChatClient.__init__")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # TODO 2
+
+    def close(self) -> None:
+        """Close the connection."""
+        raise NotImplementedError("03_sync_client: write close")
+
+    def chat(self, messages: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
+        """Send these messages, whatever the history is, and return the whole reply.
+
+        options: more fields of the request, such as temperature=0 or max_tokens=100.
+        """
+        raise NotImplementedError("03_sync_client: write chat")
+
+    def models(self) -> list[str]:
+        """Return the names of the models that this API offers."""
+        raise NotImplementedError("03_sync_client: write models")
+
+    def ask(self, prompt: str, system: str | None = None) -> str:
+        """Ask something in the conversation so far, and return the answer's text.
+
+        system: instructions that stand before all else; they are not kept in history.
+        A call that fails leaves history as it was. ValueError for an answer cut off.
+        """
+        # TODO 3
+        raise NotImplementedError("03_sync_client: write ask")

@@ -1,0 +1,99 @@
+"""Solution 02: a client for agents, with a token that goes nowhere else.
+
+Sources: RFC 9110, sections 9.2.2 (what may be repeated) and 15 (status codes);
+RFC 6750 (bearer tokens).
+"""
+
+from contextlib import suppress
+from typing import Any
+
+import requests
+from requests.auth import AuthBase
+
+TIMEOUT = (3.05, 30.0)  # seconds to connect, and of silence
+
+
+class AgentsAPI:
+    """The agents of a service: {"id": 1, "name": "Ada", "status": "active"}.
+
+    base_url: as in http://127.0.0.1:8000; the agents are at /agents below it.
+    token: sent as bearer token with every request, and in no repr.
+    Every method raises PermissionError for a 401 or 403, ValueError with the server's
+    message for a 422, and requests.HTTPError for any other refusal.
+    """
+
+    def __init__(self, base_url: str, token: str) -> None:
+        token = (token or "").strip()  # a copied token may end in a line break
+        if not token:
+            raise ValueError("no token: pass the one that the service gave you")
+        self.base_url = base_url.rstrip("/")
+        self._session = requests.Session()
+        self._session.auth = _BearerAuth(token)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_url!r}, token=...)"
+
+    def create(self, name: str, status: str = "active") -> dict[str, Any]:
+        """Create an agent, and return it with the id that the server gave it."""
+        return self._send("POST", "/agents", {"name": name, "status": status}).json()
+
+    def get(self, agent_id: int) -> dict[str, Any]:
+        """Return one agent. Raises LookupError if there is none with this id."""
+        return self._send("GET", f"/agents/{agent_id:d}").json()
+
+    def update(self, agent_id: int, **fields: Any) -> dict[str, Any]:
+        """Change only these fields; return the agent. LookupError if it is missing."""
+        return self._send("PATCH", f"/agents/{agent_id:d}", fields).json()
+
+    # The type is in quotes, because in this class `list` is the method.
+    def list(self) -> "list[dict[str, Any]]":
+        """Return all agents, as a list."""
+        return self._send("GET", "/agents").json()
+
+    def delete(self, agent_id: int) -> None:
+        """Delete an agent; one that is gone already is no error."""
+        with suppress(LookupError):  # DELETE is idempotent: twice is as good as once
+            self._send("DELETE", f"/agents/{agent_id:d}")
+
+    def _send(self, method: str, path: str, body: Any = None) -> requests.Response:
+        """Send a request and return its reply, or raise what its status stands for.
+
+        A redirect is refused: it could make a GET of a POST, and lead to anybody.
+        """
+        response = self._session.request(
+            method,
+            self.base_url + path,
+            json=body,
+            timeout=TIMEOUT,
+            allow_redirects=False,
+        )
+        status = response.status_code
+        if 200 <= status <= 299:
+            return response
+        message = f"{method} {path}: {status} {_explanation(response)}"
+        if status in (401, 403):
+            raise PermissionError(message)
+        if status == 404:
+            raise LookupError(message)
+        if status == 422:
+            raise ValueError(message)
+        raise requests.HTTPError(message, response=response)
+
+
+class _BearerAuth(AuthBase):
+    """Puts a token on each request; where only headers are set, ~/.netrc would win."""
+
+    def __init__(self, token: str) -> None:
+        self._header = f"Bearer {token}"
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._header
+        return request
+
+
+def _explanation(response: requests.Response) -> str:
+    """Return what the server says about its refusal."""
+    try:
+        return str(response.json()["message"])
+    except (ValueError, LookupError, TypeError):
+        return f"{response.reason}: {response.text[:80]!r}"

@@ -1,0 +1,128 @@
+"""Solution 03: a client that holds a conversation over one connection.
+
+Source: https://platform.openai.com/docs/api-reference/chat
+"""
+
+import os
+from typing import Any, Self
+
+import requests
+from requests.auth import AuthBase
+
+# What ends an answer before its end.
+INCOMPLETE = ("length", "content_filter")
+
+
+class ChatClient:
+    """A conversation with a model, at any API that is compatible with OpenAI's.
+
+    api_key, base_url, model: OPENAI_API_KEY, OPENAI_BASE_URL and OPENAI_MODEL of the
+        environment unless given. ValueError without a key. The address may end in a
+        slash; the key is in no repr.
+    timeout: seconds to connect, and seconds of silence, for every request.
+    history: the questions and answers so far, oldest first, as messages.
+
+    All calls use one connection, which close() or the end of a `with` block closes.
+    They raise requests.HTTPError for a status that is not 2xx.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        model: str | None = None,
+        timeout: float | tuple[float, float] = (3.05, 30),
+    ) -> None:
+        api_key = (api_key or os.environ.get("OPENAI_API_KEY") or "").strip()
+        base_url = base_url or os.environ.get("OPENAI_BASE_URL")
+        if not api_key:
+            raise ValueError("no API key: set OPENAI_API_KEY, or pass api_key")
+        if not base_url:
+            raise ValueError("no address: set OPENAI_BASE_URL, or pass base_url")
+        self.base_url = base_url.rstrip("/")
+        self.model = model or os.environ.get("OPENAI_MODEL")
+        self.timeout = timeout
+        self.history: list[dict[str, Any]] = []
+        self._session = requests.Session()
+        self._session.auth = _BearerAuth(api_key)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(base_url={self.base_url!r}, model={self.model!r})"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._session.close()
+
+    def ask(self, prompt: str, system: str | None = None) -> str:
+        """Ask something in the conversation so far, and return the answer's text.
+
+        system: instructions that stand before all else; they are not kept in history.
+        A call that fails leaves history as it was. ValueError for an answer cut off.
+        """
+        question = {"role": "user", "content": prompt}
+        instructions = [{"role": "system", "content": system}] if system else []
+        reply = self.chat([*instructions, *self.history, question])
+        try:
+            choice = reply["choices"][0]
+            text = choice["message"]["content"] or ""
+        except (LookupError, TypeError) as error:
+            raise ValueError(f"there is no answer in the reply {reply!r}") from error
+        if choice.get("finish_reason") in INCOMPLETE:
+            raise ValueError(f"cut off ({choice['finish_reason']}): {text!r}")
+        self.history += [question, {"role": "assistant", "content": text}]
+        return text
+
+    def chat(self, messages: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
+        """Send these messages, whatever the history is, and return the whole reply.
+
+        options: more fields of the request, such as temperature=0 or max_tokens=100.
+        """
+        if not (self.model or "model" in options):
+            raise ValueError("no model: set OPENAI_MODEL, or pass model")
+        body = {"model": self.model, "messages": messages, **options}
+        return self._request("POST", "/chat/completions", body)
+
+    def models(self) -> list[str]:
+        """Return the names of the models that this API offers."""
+        return [model["id"] for model in self._request("GET", "/models")["data"]]
+
+    def _request(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """Send a request, follow no redirect, and return the JSON of the reply."""
+        response = self._session.request(
+            method,
+            self.base_url + path,
+            json=body,
+            timeout=self.timeout,
+            allow_redirects=False,
+        )
+        if not 200 <= response.status_code <= 299:
+            message = f"{response.status_code}: {_explanation(response)}"
+            raise requests.HTTPError(message, response=response)
+        return response.json()
+
+
+class _BearerAuth(AuthBase):
+    """Puts the key on each request, and has a repr without it."""
+
+    def __init__(self, key: str) -> None:
+        self._header = f"Bearer {key}"
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._header
+        return request
+
+
+def _explanation(response: requests.Response) -> str:
+    """Return what the server says about its refusal."""
+    try:
+        return str(response.json()["error"]["message"])
+    except (ValueError, LookupError, TypeError):
+        return f"{response.reason}: {response.text[:80]!r}"

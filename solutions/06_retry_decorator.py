@@ -1,0 +1,249 @@
+"""Solution 06: read Retry-After in all its forms, and repeat what can succeed later.
+
+Sources: RFC 9110, sections 10.2.3 (Retry-After) and 5.6.7 (the three forms of a date);
+https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ (full jitter).
+"""
+
+import asyncio
+import calendar
+import datetime
+import functools
+import inspect
+import random
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import requests
+
+Function = Callable[..., Any]
+Errors = type[Exception] | tuple[type[Exception], ...]
+
+# What may be over in a moment: no connection, no reply in time, a reply that broke off.
+RETRYABLE: Errors = (
+    ConnectionError,
+    TimeoutError,
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    httpx.NetworkError,
+    httpx.TimeoutException,
+    httpx.RemoteProtocolError,
+)
+
+_MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
+_MONTH = f"(?P<month>{_MONTHS})"
+_DAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
+_LONG_DAY = "(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
+_TIME = "(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
+_DATES = (
+    # Sun, 06 Nov 1994 08:49:37 GMT: the form that servers have to send.
+    re.compile(
+        f"{_DAY}, (?P<day>[0-9]{{2}}) {_MONTH} (?P<year>[0-9]{{4}}) {_TIME} GMT"
+    ),
+    # Sunday, 06-Nov-94 08:49:37 GMT: RFC 850.
+    re.compile(
+        f"{_LONG_DAY}, (?P<day>[0-9]{{2}})-{_MONTH}-(?P<year>[0-9]{{2}}) {_TIME} GMT"
+    ),
+    # Sun Nov  6 08:49:37 1994: asctime() of the language C.
+    re.compile(
+        f"{_DAY} {_MONTH} (?P<day>[0-9]{{2}}| [0-9]) {_TIME} (?P<year>[0-9]{{4}})"
+    ),
+)
+
+
+def parse_retry_after(value: str | None, now: float | None = None) -> float | None:
+    """Return the seconds that a Retry-After header asks you to wait.
+
+    The header holds whole seconds, or a date in one of three forms, always in GMT
+    (RFC 9110, sections 10.2.3 and 5.6.7). A date in the past gives 0.0. None if there
+    is no header, or if it holds neither. Whatever the value is, this raises no error.
+
+    now: the present in seconds since 1970, as time.time() gives it, which None asks.
+    """
+    if not isinstance(value, str):
+        return None
+    value = value.strip(" \t")
+    if value.isascii() and value.isdecimal():
+        return min(
+            float(value), sys.float_info.max
+        )  # not inf, for more than 308 digits
+    now = time.time() if now is None else now
+    date = _parse_date(value, now)
+    return None if date is None else max(0.0, date - now)
+
+
+def _parse_date(value: str, now: float) -> int | None:
+    """Return an HTTP-date in seconds since 1970, or None for what is none.
+
+    Neither the time zone of this machine nor its language has a part in it.
+    """
+    found = next(filter(None, (form.fullmatch(value) for form in _DATES)), None)
+    if found is None:
+        return None
+    year, day, hour, minute, second = (
+        int(found[part]) for part in ("year", "day", "hour", "minute", "second")
+    )
+    month = _MONTHS.split("|").index(found["month"]) + 1
+    if hour > 23 or minute > 59 or second > 60:  # 60 is a leap second
+        return None
+    if len(found["year"]) == 2:  # the last such year that is no 50 years ahead
+        present = time.gmtime(now)
+        year = present.tm_year + 50 - (present.tm_year + 50 - year) % 100
+        if (year - 50, month, day, hour, minute, second) > present[:6]:
+            year -= 100
+    try:
+        datetime.date(year, month, day)
+    except ValueError:  # February 30, or the year 0
+        return None
+    return calendar.timegm((year, month, day, hour, minute, second))
+
+
+def retry_on_error(
+    max_retries: int = 3,
+    initial_delay: float = 1.0,
+    backoff_factor: float = 2.0,
+    max_delay: float = 60.0,
+    exceptions: Errors = RETRYABLE,
+    jitter: bool = True,
+    deadline: float | None = None,
+    sleep: Function | None = None,
+    rng: random.Random | None = None,
+) -> Callable[[Function], Function]:
+    """Return a decorator that repeats a call which raises one of the exceptions.
+
+    It is for functions and for `async def`, and keeps their name and docstring.
+
+    max_retries: calls after the first; 0 means one call in all.
+    initial_delay: seconds before the first retry. Each next delay is backoff_factor
+        times the one before, but at most max_delay seconds.
+    jitter: wait a random part of the delay, from nothing to all of it.
+    deadline: no retry begins more than these seconds after the first call; None: any.
+    sleep: waits so many seconds; None: time.sleep, or asyncio.sleep for `async def`.
+    rng: has uniform(), for the jitter; None: the module random.
+
+    An error's retry_after, in seconds, is a wait that is never cut short: if it is more
+    than max_delay or the deadline allows, there is no retry. In the end the last error
+    itself is raised. ValueError for a number below 0, TypeError for other nonsense.
+    """
+    if callable(max_retries):
+        raise TypeError("retry_on_error needs its parentheses: @retry_on_error()")
+    if not isinstance(max_retries, int):
+        raise TypeError(f"max_retries must be a whole number, not {max_retries!r}")
+    exceptions = (exceptions,) if isinstance(exceptions, type) else tuple(exceptions)
+    for kind in exceptions:  # or a wrong one would be found only by the first failure
+        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+            raise TypeError(f"exceptions must be classes of errors, not {kind!r}")
+    policy = _Policy(
+        max_retries,
+        initial_delay,
+        backoff_factor,
+        max_delay,
+        float("inf") if deadline is None else deadline,
+        (rng or random) if jitter else None,
+    )
+
+    def decorate(function: Function) -> Function:
+        if not callable(function):
+            raise TypeError(f"only a function can be repeated, not {function!r}")
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(
+            function
+        ):
+            raise TypeError("a generator fails while it is read: repeat the reading")
+        if inspect.iscoroutinefunction(function):
+            return _repeat_async(function, exceptions, policy, sleep or asyncio.sleep)
+        return _repeat(function, exceptions, policy, sleep or time.sleep)
+
+    return decorate
+
+
+@dataclass(frozen=True)
+class _Policy:
+    """The settings of retry_on_error; dice are its rng, or None without jitter."""
+
+    max_retries: int
+    initial_delay: float
+    backoff_factor: float
+    max_delay: float
+    deadline: float
+    dice: Any
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name != "dice" and not value >= 0:  # also for nan, which is not below 0
+                raise ValueError(f"{name} must be 0 or more, not {value!r}")
+
+
+class _Waits:
+    """The waits between the tries of one call, which began at started (monotonic)."""
+
+    def __init__(self, policy: _Policy, started: float) -> None:
+        self._policy, self._started = policy, started
+        self._count, self._waited = 0, 0.0
+        self._delay = min(policy.initial_delay, policy.max_delay)
+
+    def after(self, error: Exception) -> float | None:
+        """Return the seconds to wait after an error, or None to give up."""
+        policy = self._policy
+        asked = getattr(error, "retry_after", None)
+        if not isinstance(asked, int | float) or not asked > 0:
+            asked = 0.0
+        if policy.dice:  # on top of what was asked, or all clients come back at once
+            wait = asked + policy.dice.uniform(0.0, self._delay)
+        else:
+            wait = max(asked, self._delay)
+        wait = min(wait, policy.max_delay)
+        # An injected sleep may take no time, but it counts as if it did.
+        past = max(self._waited, time.monotonic() - self._started)
+        if self._count >= policy.max_retries or wait < asked:
+            return None
+        if past + wait > policy.deadline:
+            return None
+        self._count += 1
+        self._waited += wait
+        self._delay = min(self._delay * policy.backoff_factor, policy.max_delay)
+        return wait
+
+
+def _repeat(
+    function: Function, exceptions: Errors, policy: _Policy, sleep: Function
+) -> Function:
+    @functools.wraps(function)
+    def repeated(*args: Any, **kwargs: Any) -> Any:
+        started, waits = time.monotonic(), None
+        while True:
+            try:
+                return function(*args, **kwargs)
+            except exceptions as error:
+                waits = waits or _Waits(policy, started)
+                wait = waits.after(error)
+                if wait is None:
+                    raise
+            sleep(wait)  # after the except, so that a next error is not chained to it
+
+    return repeated
+
+
+def _repeat_async(
+    function: Function, exceptions: Errors, policy: _Policy, sleep: Function
+) -> Function:
+    @functools.wraps(function)
+    async def repeated(*args: Any, **kwargs: Any) -> Any:
+        started, waits = time.monotonic(), None
+        while True:
+            try:
+                return await function(*args, **kwargs)
+            except exceptions as error:
+                waits = waits or _Waits(policy, started)
+                wait = waits.after(error)
+                if wait is None:
+                    raise
+            pause = sleep(wait)
+            if inspect.isawaitable(pause):  # a sleep for tests may be a plain function
+                await pause
+
+    return repeated

@@ -1,0 +1,235 @@
+"""Solution 07: read an event stream as the standard says, and know a whole answer.
+
+Three steps, each in a place of its own: bytes to lines, lines to events, and to text.
+The rules are those of the WHATWG HTML standard, sections 9.2.5 and 9.2.6:
+https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # seconds: of silence, and to connect
+
+
+@dataclass(slots=True)
+class ServerSentEvent:
+    """One event of a stream.
+
+    id: the last one that the stream has named so far; "" if none.
+    retry: milliseconds to wait before connecting again; None if the event names none.
+    """
+
+    event: str = "message"
+    data: str = ""
+    id: str = ""
+    retry: int | None = None
+
+
+class StreamError(Exception):
+    """The server reported an error, or sent something that is no stream of an answer.
+
+    partial: the text received before that.
+    """
+
+    def __init__(self, message: str, partial: str = "") -> None:
+        super().__init__(message)
+        self.partial = partial
+
+
+class IncompleteStreamError(StreamError):
+    """The stream stopped before its end."""
+
+
+def iter_sse(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
+    """Yield the events of a stream, each as soon as the blank line after it is here.
+
+    chunks: the bytes of the stream in pieces of any size; a piece may end in the middle
+        of a character, or between CR and LF.
+
+    The rules are those of the WHATWG HTML standard, section 9.2.6. So a block without
+    data is no event, and what comes after the last blank line is dropped.
+    """
+    parser = _EventParser()
+    for text in _whole_lines(chunks):
+        *blocks, rest = text.split("\n\n")  # there was a blank line after each block
+        for block in blocks:
+            # A short cut for the usual event: one line of data, and nothing else.
+            if block[:6] == "data: " and "\n" not in block and not parser.is_inside:
+                yield ServerSentEvent("message", block[6:], parser.last_id)
+            else:
+                yield from parser.feed([*block.split("\n"), ""])
+        if rest:
+            yield from parser.feed(rest.split("\n")[:-1])
+
+
+def _whole_lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    """Yield the text of a stream as it arrives, in whole lines, each ending in LF.
+
+    Lines are found in the bytes: CR and LF are no part of a longer character in UTF-8,
+    so none is ever split. Each byte is looked at once and joined once, so the time is
+    linear in the length of a line, even if it arrives byte by byte.
+    """
+    pending: list[bytes] = []  # the start of a line whose end is not here yet
+    ended_with_cr = is_started = False
+    for chunk in chunks:
+        if ended_with_cr and chunk:
+            chunk = chunk.removeprefix(b"\n")  # of CR LF; that line has been yielded
+            ended_with_cr = False
+        if b"\r" in chunk:
+            ended_with_cr = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        end = chunk.rfind(b"\n") + 1
+        if not end:
+            pending.append(chunk)
+            continue
+        pending.append(chunk[:end])
+        text = b"".join(pending).decode("utf-8", "replace")
+        pending = [chunk[end:]]
+        if not is_started:  # the stream may begin with a byte order mark
+            text, is_started = text.removeprefix("\ufeff"), True
+        yield text
+
+
+class _EventParser:
+    """Turns lines into events.
+
+    last_id: the id that the stream named last.
+    is_inside: whether a line of the next event has been read already.
+    """
+
+    def __init__(self) -> None:
+        self.last_id = ""
+        self._begin()
+
+    def _begin(self) -> None:
+        self.is_inside = False
+        self._event, self._data, self._retry = "", [], None
+
+    def feed(self, lines: Iterable[str]) -> Iterator[ServerSentEvent]:
+        """Yield the events that end in these lines, which come without their LF."""
+        for line in lines:
+            if line:
+                self._read_field(line)
+                continue
+            event, data = self._event or "message", "\n".join(self._data)
+            if self._data:
+                yield ServerSentEvent(event, data, self.last_id, self._retry)
+            self._begin()
+
+    def _read_field(self, line: str) -> None:
+        """Take one field. A comment is a field whose name is empty, and so unknown."""
+        self.is_inside = True
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "data":
+            self._data.append(value)
+        elif name == "event":
+            self._event = value
+        elif name == "id" and "\0" not in value:
+            self.last_id = value
+        elif name == "retry" and value.isascii() and value.isdecimal():
+            self._retry = int(value[:4000])  # int() refuses more than 4,300 digits
+
+
+def stream_chat(
+    messages: list[dict[str, Any]],
+    *,
+    base_url: str | None = None,
+    api_key: str | None = None,
+    model: str | None = None,
+) -> Iterator[str]:
+    """Yield the text of the model's answer as it arrives, in pieces that are not empty.
+
+    messages: the conversation, such as [{"role": "user", "content": "Hello"}].
+    base_url, api_key, model: OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL of the
+        environment unless given; ValueError if one of them is missing.
+
+    Raises StreamError for an error that the server reports, in the stream or in place
+    of it, and for a damaged event; IncompleteStreamError if the stream ends or breaks
+    with neither [DONE] nor a finish_reason. Both have the text so far in partial.
+    Leaving the loop early closes the connection.
+    """
+    settings = {
+        "OPENAI_BASE_URL": base_url or os.environ.get("OPENAI_BASE_URL"),
+        "OPENAI_API_KEY": api_key or os.environ.get("OPENAI_API_KEY"),
+        "OPENAI_MODEL": model or os.environ.get("OPENAI_MODEL"),
+    }
+    if missing := [name for name, value in settings.items() if not value]:
+        raise ValueError(f"neither set nor passed: {', '.join(missing)}")
+    address, key, model = settings.values()
+    # The generator is another function: so the ValueError comes with the call of this
+    # one, and not with the first piece.
+    return _pieces(
+        f"{address.rstrip('/')}/chat/completions",
+        {"Authorization": f"Bearer {key.strip()}", "Accept": "text/event-stream"},
+        {"model": model, "messages": messages, "stream": True},
+    )
+
+
+def _pieces(url: str, headers: dict[str, str], body: dict[str, Any]) -> Iterator[str]:
+    """Send the request, and yield the text of the answer; see stream_chat."""
+    pieces: list[str] = []
+    is_finished = False
+    try:
+        with httpx.stream(
+            "POST", url, headers=headers, json=body, timeout=TIMEOUT
+        ) as response:
+            _check_is_stream(response)
+            for event in iter_sse(response.iter_bytes()):
+                if event.data.strip() == "[DONE]":
+                    return
+                text, reason = _read_chunk(event)
+                is_finished = is_finished or bool(reason)  # the usage may still follow
+                if text:
+                    pieces.append(text)
+                    yield text
+    except StreamError as error:
+        error.partial = "".join(pieces)
+        raise
+    except httpx.RequestError as error:
+        if not is_finished:
+            message = f"{type(error).__name__} after {len(pieces)} pieces: {error}"
+            raise IncompleteStreamError(message, "".join(pieces)) from error
+    if not is_finished:
+        message = f"no [DONE] and no finish_reason after {len(pieces)} pieces"
+        raise IncompleteStreamError(message, "".join(pieces))
+
+
+def _check_is_stream(response: httpx.Response) -> None:
+    """Raise StreamError, with the server's explanation, if the reply is no stream."""
+    content_type = response.headers.get("Content-Type", "no content type")
+    kind = content_type.partition(";")[0].strip().lower()
+    if response.is_success and kind == "text/event-stream":
+        return
+    response.read()
+    try:
+        explanation = response.json()["error"]["message"]
+    except (ValueError, LookupError, TypeError):
+        explanation = repr(response.text[:80])
+    raise StreamError(f"no stream: {response.status_code}, {kind}: {explanation}")
+
+
+def _read_chunk(event: ServerSentEvent) -> tuple[str, str | None]:
+    """Return the text that an event adds to the answer, and the reason if that ends it.
+
+    A chunk may have no choices (the one with the usage), no delta, and null as content.
+    Raises StreamError for an error that the server reports, and for a damaged event.
+    """
+    try:
+        chunk = json.loads(event.data)
+        if event.event == "error" or chunk.get("error"):
+            error = chunk.get("error") or chunk
+            message = error.get("message") if isinstance(error, dict) else error
+            raise StreamError(f"the server reports: {message or event.data[:80]}")
+        for choice in chunk.get("choices") or []:
+            if choice.get("index", 0) == 0:
+                text = (choice.get("delta") or {}).get("content") or ""
+                return text, choice.get("finish_reason")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise StreamError(f"a damaged event: {event.data[:80]!r}") from error
+    return "", None

@@ -1,0 +1,164 @@
+"""Solution 08: a rate limiter with a sliding window, for threads and asyncio alike.
+
+Whoever has to wait stands in one line, and only the first of the line looks at the
+clock. A start is written down at the moment at which it happens, never in advance. So
+whoever gives up while waiting has taken nothing, and whoever is late, because the
+machine was busy, does not let the next ones come too early.
+"""
+
+import asyncio
+import functools
+import inspect
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+
+class RateLimiter:
+    """Lets at most max_calls calls start in any window of period seconds.
+
+    A window is half open, [t, t + period): a start exactly period after another is
+    allowed. First come, first served, for any mixture of threads and event loops.
+
+    clock: returns seconds. sleep: what acquire() waits with, in seconds.
+    Raises ValueError for a max_calls below 1, or a period that is not above 0.
+    """
+
+    def __init__(
+        self,
+        max_calls: int,
+        period: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        if not isinstance(max_calls, int) or max_calls < 1:
+            raise ValueError(f"max_calls must be 1 or more, and whole: {max_calls!r}")
+        if not 0 < period < math.inf:
+            raise ValueError(f"period must be seconds, more than 0: {period!r}")
+        self.max_calls, self.period = max_calls, period
+        self._clock, self._sleep = clock, sleep
+        # For what follows; nobody waits while holding it. A signal handler, or the end
+        # of a forgotten coroutine, may come in between on the same thread: so an RLock.
+        self._lock = threading.RLock()
+        self._starts: deque[float] = deque(maxlen=max_calls)  # the last ones
+        self._line: deque[_Place] = deque()  # those who wait, in the order they came
+
+    def acquire(self) -> None:
+        """Wait until a call may start, and count it as started.
+
+        No lock is held during the wait.
+        """
+        if not self._start():
+            return
+        turn = threading.Event()
+        with self._place_in_line(turn.set) as place:
+            turn.wait()
+            while wait := self._start(place):
+                self._sleep(wait)
+
+    async def acquire_async(self) -> None:
+        """Do what acquire() does, and let the event loop work while this waits.
+
+        A waiter that is cancelled leaves the line, and no call is counted.
+        """
+        if not self._start():
+            return
+        turn, loop = asyncio.Event(), asyncio.get_running_loop()
+        home = threading.get_ident()
+
+        def wake() -> None:
+            if threading.get_ident() == home:
+                turn.set()
+            else:  # an event of asyncio may only be set on the thread of its loop
+                loop.call_soon_threadsafe(turn.set)
+
+        with self._place_in_line(wake) as place:
+            await turn.wait()
+            while wait := self._start(place):
+                # Event loops count in milliseconds, rounded up (selectors.py: epoll).
+                # So the last one passes in rounds of the loop, or every call is late.
+                await asyncio.sleep(max(0.0, wait - 0.001))
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return function, or `async def`, each of whose calls waits for its start."""
+        if not callable(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"limit a function or an `async def`, not {function!r}")
+
+        @functools.wraps(function)
+        def limited(*args: Any, **kwargs: Any) -> Any:
+            self.acquire()
+            return function(*args, **kwargs)
+
+        @functools.wraps(function)
+        async def limited_async(*args: Any, **kwargs: Any) -> Any:
+            await self.acquire_async()
+            return await function(*args, **kwargs)
+
+        return limited_async if inspect.iscoroutinefunction(function) else limited
+
+    def _start(self, place: "_Place | None" = None) -> float:
+        """Count a start and return 0.0; or return the seconds until one may be tried.
+
+        place: that of the caller, who leaves the line with the start; None if the
+        caller is in no line, and so may not pass one.
+        """
+        self._lock.acquire()  # `with` costs as much again as all that follows
+        try:
+            if self._line and self._line[0] is not place:
+                return math.inf
+            starts, now = self._starts, self._clock()
+            if starts and now < starts[-1]:  # the clock was set back: so are the starts
+                step = starts[-1] - now
+                starts = deque([start - step for start in starts], self.max_calls)
+                self._starts = starts
+            if len(starts) == self.max_calls and now < (due := starts[0] + self.period):
+                return due - now
+            starts.append(now)
+            if place:
+                self._leave(place)
+            return 0.0
+        finally:
+            self._lock.release()
+
+    @contextmanager
+    def _place_in_line(self, wake: Callable[[], object]) -> Iterator["_Place"]:
+        """Stand in the line until the start; or leave it early, if there is an error.
+
+        wake: called once the place is the first of the line, from any thread.
+        """
+        place = _Place(wake)
+        try:
+            with self._lock:
+                self._line.append(place)
+                if self._line[0] is place:
+                    place.wake()
+            yield place
+        except BaseException:  # cancelled, or interrupted from the keyboard
+            with self._lock:
+                self._leave(place)
+            raise
+
+    def _leave(self, place: "_Place") -> None:
+        """Take a place out of the line, if it is there; wake whoever is first then."""
+        was_first = self._line and self._line[0] is place
+        if place in self._line:
+            self._line.remove(place)
+        while was_first and self._line:
+            try:
+                self._line[0].wake()
+                return
+            except RuntimeError:  # its event loop was closed: nobody waits there now
+                self._line.popleft()
+
+
+@dataclass(eq=False, slots=True)
+class _Place:
+    """A place in the line, with what wakes the one who stands there."""
+
+    wake: Callable[[], object]

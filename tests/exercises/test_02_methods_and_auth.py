@@ -1,0 +1,224 @@
+"""Exercise 02: a small client that creates, reads, changes and deletes with a token."""
+
+from typing import Any
+
+import pytest
+import requests
+from mock_server import MockServer, fault
+
+from .feedback import call, expect, expect_raises
+
+
+def make_api(answer: Any, server: MockServer, token: str = "") -> Any:
+    """Return the learner's client, with the token that the server accepts or with another."""
+    return call(answer, "AgentsAPI", server.url, token or server.api_key)
+
+
+def add_agent(server: MockServer, name: str, status: str = "active") -> dict:
+    """Create an agent without the answer's help."""
+    return requests.post(server.url + "/agents", json={"name": name, "status": status}, timeout=5).json()
+
+
+def agents(server: MockServer) -> list[dict]:
+    """Return the agents that the server has now."""
+    return requests.get(server.url + "/agents", timeout=5).json()
+
+
+def attempt(api: Any, name: str, *arguments: Any) -> tuple[Any, Exception | None]:
+    """Call a method that may fail with any exception; return the result and the exception."""
+    try:
+        return call(api, name, *arguments), None
+    except NotImplementedError:  # not started yet
+        raise
+    except Exception as error:
+        return None, error
+
+
+@pytest.mark.points(1, hint="json-body")
+def test_create(answer, server):
+    """create sends JSON, and returns the agent as the server made it."""
+    made = call(make_api(answer, server), "create", "Zoë 中文")
+    wanted = {"id": 1, "name": "Zoë 中文", "status": "active"}
+    expect(made == wanted, expected=f"the agent as the server made it: {wanted}")
+    expect(agents(server) == [wanted], saw=f"the server has {agents(server)}", expected=f"the server has {wanted}")
+
+
+@pytest.mark.points(1, hint="json-body")
+def test_create_with_status(answer, server):
+    """create sends the status that it is given."""
+    made = call(make_api(answer, server), "create", "Ada", status="paused")
+    expect(made["status"] == "paused", expected="an agent with the status paused")
+
+
+@pytest.mark.points(1)
+def test_get(answer, server):
+    """get returns one agent, the one with that id."""
+    add_agent(server, "Ada")
+    wanted = add_agent(server, "Grace", "retired")
+    found = call(make_api(answer, server), "get", wanted["id"])
+    expect(found == wanted, expected=f"the agent with the id 2: {wanted}")
+
+
+@pytest.mark.points(1, hint="patch")
+def test_update_one_field(answer, server):
+    """update changes the fields it is given, and leaves the others."""
+    agent = add_agent(server, "Ada", "paused")
+    wanted = {**agent, "name": "Ada L."}
+    changed = call(make_api(answer, server), "update", agent["id"], name="Ada L.")
+    expect(changed == wanted, expected=f"the agent after the change: {wanted}")
+    expect(agents(server) == [wanted], saw=f"the server has {agents(server)}", expected=f"the server has {wanted}")
+
+
+@pytest.mark.points(1, hint="patch")
+def test_update_two_fields(answer, server):
+    """update takes several fields at once, and touches no other agent."""
+    other, agent = add_agent(server, "Ada"), add_agent(server, "Grace")
+    wanted = {"id": agent["id"], "name": "Grace H.", "status": "retired"}
+    changed = call(make_api(answer, server), "update", agent["id"], name="Grace H.", status="retired")
+    expect(changed == wanted, expected=f"the agent after the change: {wanted}")
+    expect(
+        agents(server) == [other, wanted],
+        saw=f"the server has {agents(server)}",
+        expected=f"the server has {[other, wanted]}",
+    )
+
+
+@pytest.mark.points(1)
+def test_list(answer, server):
+    """list returns all agents, and an empty list if there is none."""
+    api = make_api(answer, server)
+    expect(call(api, "list") == [], expected="[], because there is no agent yet")
+    wanted = [add_agent(server, "Ada"), add_agent(server, "Grace")]
+    expect(call(api, "list") == wanted, expected=f"both agents: {wanted}")
+
+
+@pytest.mark.points(1, hint="no-content")
+def test_delete(answer, server):
+    """delete removes the agent, no other one, and returns nothing."""
+    gone, kept = add_agent(server, "Ada"), add_agent(server, "Grace")
+    api = make_api(answer, server)
+    returned = call(api, "delete", gone["id"])
+    expect(call(api, "list") == [kept], expected=f"only the other agent is left: {[kept]}")
+    expect(returned is None, saw=f"delete returned {returned!r}", expected="delete returns nothing")
+
+
+@pytest.mark.points(1, hint="delete-twice")
+def test_delete_twice(answer, server):
+    """Deleting an agent that is gone already is no error."""
+    agent, kept = add_agent(server, "Ada"), add_agent(server, "Grace")
+    api = make_api(answer, server)
+    call(api, "delete", agent["id"])
+    call(api, "delete", agent["id"])
+    expect(call(api, "list") == [kept], expected=f"only the other agent is left: {[kept]}")
+
+
+@pytest.mark.points(1, hint="delete-twice")
+def test_delete_that_failed(answer, server):
+    """A delete that the server could not do is an error: the agent is still there."""
+    agent = add_agent(server, "Ada")
+    api = make_api(answer, server)
+    server.script(fault.status(500))
+    with expect_raises(answer, Exception, expected="an exception: the server answered 500, the agent is still there"):
+        call(api, "delete", agent["id"])
+
+
+@pytest.mark.points(1, hint="which-exception")
+@pytest.mark.parametrize("method", ["get", "update"])
+def test_missing_agent(answer, server, method):
+    """An agent that does not exist is a LookupError."""
+    api = make_api(answer, server)
+    fields = {"status": "paused"} if method == "update" else {}
+    with expect_raises(answer, LookupError):
+        call(api, method, 77, **fields)
+
+
+@pytest.mark.points(1, hint="which-exception")
+def test_wrong_token(answer, server):
+    """A token that the server does not accept (401) is a PermissionError, whatever is called."""
+    add_agent(server, "Ada")
+    api = make_api(answer, server, token="not-the-right-token")
+    for method, arguments in (("create", ["Grace"]), ("get", [1]), ("list", []), ("delete", [1])):
+        with expect_raises(answer, PermissionError):
+            call(api, method, *arguments)
+
+
+@pytest.mark.points(1, hint="which-exception")
+def test_forbidden(answer, server):
+    """A 403, known but not allowed, is a PermissionError."""
+    api = make_api(answer, server)
+    server.script(fault.status(403))
+    with expect_raises(answer, PermissionError):
+        call(api, "get", 1)
+
+
+@pytest.mark.points(2, hint="server-message")
+def test_refused_create(answer, server):
+    """A 422 is a ValueError that says what the server said."""
+    api = make_api(answer, server)
+    server.script(fault.status(422, body={"message": "the name n-4711 is taken", "errors": []}))
+    with expect_raises(answer, ValueError) as caught:
+        call(api, "create", "Ada")
+    expect("the name n-4711 is taken" in str(caught.value), expected="the server's message: the name n-4711 is taken")
+
+
+@pytest.mark.points(1, hint="server-message")
+def test_refused_update(answer, server):
+    """A status that does not exist is a ValueError with the server's message, and changes nothing."""
+    agent = add_agent(server, "Ada")
+    api = make_api(answer, server)
+    with expect_raises(answer, ValueError) as caught:
+        call(api, "update", agent["id"], status="asleep")
+    expect("status must be one of" in str(caught.value), expected="the server's message: status must be one of …")
+    expect(agents(server) == [agent], saw=f"the server has {agents(server)}", expected=f"the server has {[agent]}")
+
+
+@pytest.mark.points(1, hint="bearer")
+@pytest.mark.server(api_key="n-token-that-nobody-guesses")
+def test_token_in_header(answer, server):
+    """Every request carries the token as a bearer token, and in no address."""
+    api = make_api(answer, server)
+    call(api, "create", "Ada")
+    call(api, "get", 1)
+    call(api, "update", 1, status="paused")
+    call(api, "list")
+    call(api, "delete", 1)
+    bare = [record.request for record in server.records if record.headers.get("Authorization") != "Bearer n-to…sses"]
+    expect(
+        not bare,
+        saw=f"without `Authorization: Bearer …` came {', '.join(bare)}",
+        expected="the header Authorization: Bearer and the token, in every request",
+    )
+    queries = [record.request for record in server.records if record.query]
+    expect(not queries, saw=", ".join(queries), expected="addresses without a query: those are written to logs")
+
+
+@pytest.mark.points(1, hint="repr")
+def test_no_token_in_repr(answer, server):
+    """Printing the client does not show the token."""
+    api = make_api(answer, server)
+    call(api, "list")
+    for shown in (repr(api), str(api), f"{[api]}"):
+        expect(server.api_key not in shown, saw=shown, expected="a repr without the token")
+
+
+@pytest.mark.points(1, hint="redirect")
+def test_redirected_create(answer, server):
+    """A create that meets a 302 does not return the reply to a GET as if it were an agent."""
+    add_agent(server, "Grace")
+    api = make_api(answer, server)
+    server.script(fault.status(302, headers={"Location": "/agents"}))
+    made, error = attempt(api, "create", "Ada")
+    expect(
+        error or (made in agents(server) and made["name"] == "Ada"),
+        expected="an exception, or the agent Ada: following a 302 makes a GET of the POST",
+    )
+
+
+@pytest.mark.points(1, hint="post-once")
+def test_lost_reply(answer, server):
+    """A create whose reply is lost does not make the agent twice."""
+    api = make_api(answer, server)
+    server.script(fault.drop("fin"))
+    attempt(api, "create", "Ada")
+    made = agents(server)
+    expect(len(made) == 1, saw=f"the server has {made}", expected="one agent: a POST is not repeated blindly")

@@ -1,0 +1,180 @@
+"""Exercise 03: a client that holds a conversation over one connection."""
+
+import json
+
+import pytest
+from mock_server import MockServer, fault
+
+from .feedback import call, expect, expect_raises
+
+
+def sent(server: MockServer, number: int = -1) -> dict:
+    """Return the JSON body of a request, by default of the last one."""
+    return json.loads(server.records[number].body)
+
+
+def spoken(messages: list) -> list[tuple[str, str]]:
+    """Return the roles and texts of some messages."""
+    return [(message["role"], message["content"]) for message in messages]
+
+
+@pytest.mark.points(2, hint="answer-text")
+def test_ask_returns_the_text(answer, server):
+    """ask returns the text of the answer, and nothing else of the reply."""
+    server.on().reply(text="nonce 4711: 你好 👋")
+    text = call(call(answer, "ChatClient"), "ask", "Hello")
+    expect(text == "nonce 4711: 你好 👋", expected="the text of the answer, 'nonce 4711: 你好 👋'")
+
+
+@pytest.mark.points(1, hint="where-to-begin")
+def test_chat_returns_the_reply(answer, server):
+    """chat sends the messages as they are and returns the whole reply."""
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is HTTP?"}]
+    reply = call(call(answer, "ChatClient"), "chat", messages)
+    expect(sent(server)["messages"] == messages, saw=f"sent: {sent(server)}", expected="exactly these two messages")
+    expect(reply["object"] == "chat.completion", expected="the whole reply, as a dict")
+    expect("usage" in reply, expected="the whole reply, usage included")
+
+
+@pytest.mark.points(1, hint="where-to-begin")
+def test_chat_options(answer, server):
+    """chat sends its options as fields of the request, beside model and messages."""
+    messages = [{"role": "user", "content": "Hello"}]
+    call(call(answer, "ChatClient", model="mock-large"), "chat", messages, temperature=0, max_tokens=3)
+    body = sent(server)
+    wanted = {"model": "mock-large", "messages": messages, "temperature": 0, "max_tokens": 3}
+    expect(wanted.items() <= body.items(), saw=f"sent: {body}", expected="model, messages, temperature and max_tokens")
+
+
+@pytest.mark.points(1, hint="where-to-begin")
+def test_models(answer, server):
+    """models returns the names of all models that the API offers."""
+    server.on(model="nonce-4711")  # from now on this model exists
+    names = call(call(answer, "ChatClient"), "models")
+    expect(names == ["mock-small", "mock-large", "nonce-4711"], expected="['mock-small', 'mock-large', 'nonce-4711']")
+
+
+@pytest.mark.points(2, hint="history")
+def test_conversation(answer, server):
+    """ask sends what was said before, so that the model can know it."""
+    client = call(answer, "ChatClient")
+    call(client, "ask", "My name is Ada.")
+    text = call(client, "ask", "What is my name?")
+    expect(text == "Your name is Ada.", expected="'Your name is Ada.', because the model is sent the first question")
+    expect(
+        len(sent(server)["messages"]) == 3,
+        saw=f"sent: {spoken(sent(server)['messages'])}",
+        expected="three messages: the first question, its answer, the second question",
+    )
+
+
+@pytest.mark.points(1, hint="history")
+def test_history(answer, server):
+    """history holds the questions and the answers, oldest first."""
+    client = call(answer, "ChatClient")
+    first, second = call(client, "ask", "What is HTTP?"), call(client, "ask", "What is an API?")
+    wanted = [("user", "What is HTTP?"), ("assistant", first), ("user", "What is an API?"), ("assistant", second)]
+    history = spoken(client.history)
+    expect(history == wanted, saw=f"history: {history}", expected="user, assistant, user, assistant, with their texts")
+
+
+@pytest.mark.points(1, hint="history")
+def test_histories_are_separate(answer, server):
+    """Two clients hold two conversations."""
+    call(call(answer, "ChatClient"), "ask", "My name is Ada.")
+    text = call(call(answer, "ChatClient"), "ask", "What is my name?")
+    expect(text == "You have not told me your name.", expected="the second client to know nothing of the first")
+
+
+@pytest.mark.points(2, hint="history")
+def test_system(answer, server):
+    """The system message stands before all else, and is not kept in history."""
+    client = call(answer, "ChatClient")
+    call(client, "ask", "What is HTTP?")
+    call(client, "ask", "What is an API?", system="Be brief.")
+    roles = [message["role"] for message in sent(server)["messages"]]
+    expect(
+        roles == ["system", "user", "assistant", "user"], saw=f"sent: {roles}", expected="system, then all the others"
+    )
+    roles = [message["role"] for message in client.history]
+    expect("system" not in roles, saw=f"history: {roles}", expected="no system message in history")
+
+
+@pytest.mark.points(2, hint="one-connection")
+def test_one_connection(answer, server):
+    """Many calls share one connection, in a with statement too."""
+    with call(answer, "ChatClient") as client:
+        call(client, "models")
+        for number in range(3):
+            call(client, "ask", f"Question {number}")
+    connections = len({record.connection for record in server.records})
+    expect(connections == 1, saw=f"4 requests on {connections} connections", expected="one connection for all")
+
+
+@pytest.mark.points(1, hint="no-key")
+def test_no_key(answer, server, monkeypatch):
+    """Without a key there is a ValueError, before anything is sent."""
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with expect_raises(answer, ValueError, expected="ValueError, because there is no key"):
+        call(answer, "ChatClient")
+    expect(not server.records, saw=f"{len(server.records)} requests", expected="no request")
+
+
+@pytest.mark.points(1, hint="settings")
+def test_environment(answer, server, monkeypatch):
+    """What is not given comes from the environment, as it is when the client is made."""
+    with MockServer(api_key="another-key-entirely") as other:
+        monkeypatch.setenv("OPENAI_BASE_URL", other.base_url)
+        monkeypatch.setenv("OPENAI_API_KEY", other.api_key)
+        monkeypatch.setenv("OPENAI_MODEL", "mock-large")
+        text = call(call(answer, "ChatClient"), "ask", "What is HTTP?")
+        expect(text.startswith("HTTP is"), expected="an answer from the server that the environment names")
+        expect(sent(other)["model"] == "mock-large", saw=f"model {sent(other)['model']}", expected="model mock-large")
+
+
+@pytest.mark.points(1, hint="slash")
+def test_slash(answer, server):
+    """A base_url may end in a slash."""
+    for address in (server.base_url, server.base_url + "/"):
+        names = call(call(answer, "ChatClient", base_url=address), "models")
+        expect("mock-small" in names, expected="the models, with and without a slash at the end")
+    paths = {record.path for record in server.records}
+    expect(paths == {"/v1/models"}, saw=f"paths: {sorted(paths)}", expected="/v1/models both times")
+
+
+@pytest.mark.points(1, hint="repr")
+def test_key_in_no_repr(answer, server):
+    """The key is not in the repr of the client."""
+    client = call(answer, "ChatClient", api_key=server.api_key)
+    call(client, "ask", "Hello")
+    shown = f"{client!r} {client} {client.history!r}"
+    expect(server.api_key not in shown, saw="the key in repr(client)", expected="a repr without the key")
+
+
+@pytest.mark.points(1, hint="status")
+def test_failed_call(answer, server):
+    """A call that fails raises an error, and leaves history as it was."""
+    client = call(answer, "ChatClient")
+    server.script(fault.status(500))
+    with expect_raises(answer, Exception, expected="an error, because the status is 500"):
+        call(client, "ask", "What is HTTP?")
+    expect(client.history == [], saw=f"history: {client.history}", expected="an empty history")
+
+
+@pytest.mark.points(1, hint="timeout")
+def test_timeout(answer, server):
+    """A server that never answers does not hold the program."""
+    client = call(answer, "ChatClient", timeout=(0.3, 0.3))
+    server.script(fault.hang())
+    with expect_raises(answer, Exception, expected="an error after 0.3 s"):
+        call(client, "models")
+
+
+@pytest.mark.points(1, hint="answer-text")
+def test_half_an_answer(answer, server):
+    """An answer that was cut off is a ValueError, not an answer."""
+    half = {"role": "assistant", "content": "The sky is"}
+    body = {"object": "chat.completion", "choices": [{"index": 0, "message": half, "finish_reason": "length"}]}
+    server.script(fault.status(200, body=body))
+    with expect_raises(answer, ValueError, expected="ValueError, because the finish_reason is length"):
+        call(call(answer, "ChatClient"), "ask", "Why is the sky blue?")

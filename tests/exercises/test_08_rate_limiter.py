@@ -1,0 +1,441 @@
+"""Exercise 08: never too many starts in a window, in order, for threads and for asyncio."""
+
+import asyncio
+import inspect
+import itertools
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+from mock_server import MockServer
+
+from .feedback import call, expect, expect_raises, run_async
+
+LATE = 0.05  # seconds that a start may be late on a clock of the test's own, for those who look at it in small steps
+
+
+class Clock:
+    """A clock in our hands, on which a sleep takes no time. sleeps: how long each was asked to be."""
+
+    __name__ = "clock"  # so the learner reads clock=clock
+
+    def __init__(self, overslept: float = 1.0) -> None:
+        self.now, self.overslept, self.sleeps = 0.0, overslept, []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let the seconds pass, or a multiple of them."""
+        self.sleeps.append(seconds)
+        self.now += seconds * self.overslept
+
+
+def on(answer: Any, clock: Any, max_calls: int, period: float) -> Any:
+    """Return a limiter that uses a clock of ours, and its sleep."""
+    return call(answer, "RateLimiter", max_calls, period, clock=clock, sleep=clock.sleep)
+
+
+def starts_of(limiter: Any, clock: Clock, count: int) -> list[float]:
+    """Return when so many calls in a row started."""
+    starts = []
+    for _ in range(count):
+        call(limiter, "acquire")
+        starts.append(clock())
+    return starts
+
+
+def never_too_many(times: list[float], began: float, max_calls: int, period: float) -> None:
+    """Expect that nobody came back sooner than the limit allows; whoever came back later may have started sooner."""
+    for number in range(1, len(times) // max_calls + 1):
+        count = sum(moment < began + number * period for moment in times)
+        allowed = number * max_calls
+        saw = f"{count} starts in the first {number * period:g} s"
+        expect(count <= allowed, saw=saw, expected=f"{allowed} at most: {max_calls} in any {period:g} s")
+
+
+def in_threads(functions: list[Callable[[], object]], limit: float = 3.0) -> None:
+    """Run functions in a thread each, and raise what they raise."""
+    problems: list[BaseException] = []
+
+    def run(function: Callable[[], object]) -> None:
+        try:
+            function()
+        except BaseException as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=run, args=(function,), daemon=True) for function in functions]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + limit
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    if problems:
+        raise problems[0]
+    waiting = sum(thread.is_alive() for thread in threads)
+    expect(not waiting, saw=f"{waiting} of {len(threads)} threads wait for ever", expected="a start for everybody")
+
+
+# --- the rule, on a clock of our own ---------------------------------------------------------------------------------
+
+
+@pytest.mark.points(1, hint="where-to-begin")
+def test_burst(answer, server):
+    """Of 25 calls at 20 a minute, 20 start at once and the others when the minute is over."""
+    clock = Clock()
+    starts = starts_of(on(answer, clock, 20, 64.0), clock, 25)
+    expect(starts[19] == 0, saw=f"call 20 started after {starts[19]:g} s", expected="20 calls at once")
+    late = [start for start in starts[20:] if not 64 <= start < 64 + LATE]
+    expect(not late, saw=f"the others started at {starts[20:]}", expected="5 calls after 64 s, the period of this test")
+
+
+@pytest.mark.points(1, hint="window")
+def test_edge(answer, server):
+    """A start exactly one period after is allowed, and still counts."""
+    clock = Clock()
+    limiter = on(answer, clock, 3, 1.0)
+    starts_of(limiter, clock, 3)
+    clock.now = 1.0
+    call(limiter, "acquire")
+    slept = sum(clock.sleeps)
+    expect(slept == 0, saw=f"a wait of {slept:g} s", expected="no wait: the start before was exactly 1 s ago")
+    starts = [0.0, 0.0, 0.0, 1.0, *starts_of(limiter, clock, 26)]
+    found = Counter(int(start) for start in starts)
+    saw = f"starts in each second: {[found[second] for second in range(10)]}"
+    expect(set(found.values()) == {3}, saw=saw, expected="3 in each of 10 seconds")
+
+
+@pytest.mark.points(2, hint="window")
+def test_any_window(answer, server):
+    """Each call starts at the first moment at which no window would hold too many, and not later."""
+    dice = random.Random(8)
+    for _ in range(20):
+        max_calls, period = dice.randint(1, 5), dice.choice([0.5, 1.0, 8.0])
+        clock = Clock()
+        clock.now = dice.choice([0.0, 1024.0, -64.0])
+        limiter = on(answer, clock, max_calls, period)
+        starts: list[float] = []
+        for _ in range(50):
+            clock.now += dice.choice([0, 0, 0, 0.125, 0.25, period / 2, period])
+            asked = clock()
+            earliest = max(asked, starts[-max_calls] + period) if len(starts) >= max_calls else asked
+            call(limiter, "acquire")
+            starts.append(clock())
+            saw = (
+                f"starts at {[start - starts[0] for start in starts[-max_calls - 1 :]]}, the last asked for at {asked}"
+            )
+            expected = f"the last at {earliest - starts[0]}, with {max_calls} calls in {period:g} s"
+            expect(earliest <= starts[-1] <= earliest + LATE, saw=saw, expected=expected)
+
+
+@pytest.mark.points(1, hint="record-the-start")
+def test_late_sleeper(answer, server):
+    """Whoever wakes late has started late, and the next window begins there."""
+    clock = Clock(overslept=1.5)
+    starts = starts_of(on(answer, clock, 1, 1.0), clock, 6)
+    gaps = [later - start for start, later in itertools.pairwise(starts)]
+    expect(
+        min(gaps) >= 1, saw=f"starts at {starts}", expected="at least 1 s between two starts, on a sleep that is late"
+    )
+
+
+@pytest.mark.points(1, hint="where-to-begin")
+def test_early_sleeper(answer, server):
+    """A sleep that ends early is slept again: the clock decides."""
+    clock = Clock(overslept=0.75)
+    starts = starts_of(on(answer, clock, 1, 1.0), clock, 4)
+    gaps = [later - start for start, later in itertools.pairwise(starts)]
+    saw = f"starts at {[round(start, 3) for start in starts]}"
+    expect(min(gaps) >= 1 - 1e-6, saw=saw, expected="1 s between two starts, on a sleep that is short")
+
+
+@pytest.mark.points(1, hint="settings")
+def test_settings(answer, server):
+    """Fewer than one call, or a period that is not above 0, is a ValueError."""
+    call(answer, "RateLimiter", 1, 0.5)
+    for max_calls, period in [(0, 1.0), (-1, 1.0), (1, 0.0), (1, -1.0)]:
+        with expect_raises(answer, ValueError):
+            call(answer, "RateLimiter", max_calls, period)
+
+
+@pytest.mark.points(1, hint="clock")
+def test_server_refuses_none(answer, server):
+    """A server that allows 20 requests a minute refuses none of 25."""
+    clock = Clock()
+    with MockServer(requests_per_minute=20, clock=clock) as strict:
+        limiter = on(answer, clock, 20, 60.0)
+        headers = {"Authorization": f"Bearer {strict.api_key}"}
+        body = {"model": "mock-small", "messages": [{"role": "user", "content": "Hello"}]}
+        with requests.Session() as session:
+            for _ in range(25):
+                call(limiter, "acquire")
+                session.post(strict.base_url + "/chat/completions", json=body, headers=headers, timeout=5)
+        statuses = Counter(record.status for record in strict.records)
+    expect(statuses == {200: 25}, saw=f"statuses: {dict(statuses)}", expected="25 times 200, and no 429")
+
+
+# --- threads ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.points(1, hint="threads")
+def test_threads(answer, server):
+    """Nine threads at once start no more calls than one."""
+
+    def slow_clock() -> float:  # other threads run while this one reads it
+        time.sleep(0.002)
+        return time.monotonic()
+
+    times: list[float] = []
+    limiter = call(answer, "RateLimiter", 3, 0.2, clock=slow_clock)
+
+    def visit() -> None:
+        limiter.acquire()
+        times.append(time.monotonic())
+
+    began = time.monotonic()
+    in_threads([visit] * 9)
+    never_too_many(times, began, 3, 0.2)
+
+
+class Bedroom:
+    """A clock in our hands, and a sleep that ends when we say so; whoever lay down last is woken first."""
+
+    __name__ = "clock"
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.beds: list[tuple[float, threading.Event]] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep until it is late enough on this clock."""
+        end, alarm = self.now + seconds, threading.Event()
+        self.beds.append((end, alarm))
+        alarm.wait(3)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let so much time pass, and wake those whose sleep is over."""
+        self.now += seconds
+        awake = [bed for bed in self.beds if bed[0] <= self.now]
+        self.beds = [bed for bed in self.beds if bed not in awake]
+        for _, alarm in reversed(awake):
+            alarm.set()
+            time.sleep(0.01)
+
+
+@pytest.mark.points(1, hint="first-come")
+def test_threads_stand_in_line(answer, server):
+    """Threads start in the order in which they came, whichever wakes first."""
+    for _ in range(3):  # on a busy machine they may come in another order than they were sent
+        room, order = Bedroom(), []
+        limiter = on(answer, room, 1, 1.0)
+        call(limiter, "acquire")
+
+        def visit(number: int, limiter: Any = limiter, order: list[int] = order) -> None:
+            limiter.acquire()
+            order.append(number)
+
+        threads = [threading.Thread(target=visit, args=(number,), daemon=True) for number in range(4)]
+        for thread in threads:
+            thread.start()
+            time.sleep(0.02)
+        end = time.monotonic() + 1
+        while len(order) < 4 and time.monotonic() < end:
+            room.pass_time(1.0)
+            time.sleep(0.01)
+        if order == [0, 1, 2, 3]:
+            return
+    expect(False, saw=f"started: {order}", expected="started: [0, 1, 2, 3], since they came in this order")
+
+
+@pytest.mark.points(2, hint="lock-while-waiting")
+def test_no_lock_while_waiting(answer, server):
+    """While a thread sleeps, nobody is locked out: an event loop that uses the same limiter runs on."""
+    asleep, alarm = threading.Event(), threading.Event()
+    is_over: list[bool] = []
+
+    def sleep(seconds: float) -> None:
+        asleep.set()
+        alarm.wait(1.2)
+        is_over.append(True)
+        time.sleep(seconds)
+
+    limiter = call(answer, "RateLimiter", 1, 0.05, sleep=sleep)
+    call(limiter, "acquire")
+    sleeper = threading.Thread(target=limiter.acquire, daemon=True)
+    sleeper.start()
+    expect(asleep.wait(2), saw="no call of sleep", expected="acquire() to wait with the sleep that it was given")
+
+    async def scenario() -> bool:
+        waiter = asyncio.ensure_future(call(limiter, "acquire_async"))
+        await asyncio.sleep(0.02)
+        ran_on = not is_over
+        alarm.set()
+        await asyncio.wait_for(waiter, 3)
+        return ran_on
+
+    ran_on = run_async(scenario)
+    saw = "the loop stood still until the thread had slept"
+    expect(ran_on, saw=saw, expected="a loop that runs on, since no lock is held during a sleep")
+
+
+# --- asyncio ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.points(1, hint="async")
+def test_tasks(answer, server):
+    """Tasks keep the limit, and start in the order in which they came."""
+    limiter = call(answer, "RateLimiter", 4, 0.1)
+    times: list[float] = []
+    order: list[int] = []
+
+    async def visit(number: int) -> None:
+        await call(limiter, "acquire_async")
+        times.append(time.monotonic())
+        order.append(number)
+
+    async def scenario() -> None:
+        await asyncio.gather(*[visit(number) for number in range(12)])
+
+    began = time.monotonic()
+    run_async(scenario)
+    never_too_many(times, began, 4, 0.1)
+    took = times[-1] - began
+    expect(took < 0.8, saw=f"12 calls in {took:.1f} s", expected="12 calls in 0.2 s, since 4 may start in 0.1 s")
+    expect(order == [*range(12)], saw=f"started: {order}", expected="0 to 11 in order", hint="first-come")
+
+
+@pytest.mark.points(1, hint="first-come")
+def test_newcomer(answer, server):
+    """A newcomer does not pass those who wait, even if a start is free by then."""
+    clock, order = Clock(), []
+    limiter = on(answer, clock, 1, 0.1)
+
+    async def visit(name: str) -> None:
+        await call(limiter, "acquire_async")
+        order.append(name)
+        clock.now += 1.0
+
+    async def scenario() -> None:
+        await call(limiter, "acquire_async")
+        first = asyncio.ensure_future(visit("first"))
+        await asyncio.sleep(0.01)
+        clock.now += 1.0  # while the first one still sleeps
+        await asyncio.wait_for(asyncio.gather(first, visit("newcomer")), 3)
+
+    run_async(scenario)
+    expect(order == ["first", "newcomer"], saw=f"started: {order}", expected="started: first, newcomer")
+
+
+@pytest.mark.points(1, hint="async")
+def test_loop_runs_on(answer, server):
+    """The event loop does other work while a task waits."""
+    limiter = call(answer, "RateLimiter", 1, 0.2)
+
+    async def scenario() -> int:
+        await call(limiter, "acquire_async")
+        waiter = asyncio.ensure_future(call(limiter, "acquire_async"))
+        rounds = 0
+        while not waiter.done():
+            await asyncio.sleep(0.01)
+            rounds += 1
+        await waiter
+        return rounds
+
+    rounds = run_async(scenario)
+    expect(rounds > 2, saw=f"{rounds} rounds of another task", expected="about 20 rounds in these 0.2 s")
+
+
+@pytest.mark.points(2, hint="cancelled")
+def test_cancelled(answer, server):
+    """Whoever is cancelled while waiting takes no start, and holds up nobody."""
+    limiter = call(answer, "RateLimiter", 1, 0.2)
+
+    async def scenario() -> float:
+        await call(limiter, "acquire_async")
+        tasks = [asyncio.ensure_future(call(limiter, "acquire_async")) for _ in range(11)]
+        await asyncio.sleep(0.02)
+        for place in (4, 0, 9, 1, 2, 3, 5, 6, 7, 8):
+            tasks[place].cancel()
+            await asyncio.sleep(0)
+        began = time.monotonic()
+        done, _ = await asyncio.wait(tasks, timeout=2.6)
+        expect(tasks[10] in done, saw="the last of 11 waits for ever", expected="a start for it: the others gave up")
+        cancelled = sum(task.cancelled() for task in tasks)
+        expect(cancelled == 10, saw=f"{cancelled} of 10 cancelled tasks ended so", expected="CancelledError in all 10")
+        return time.monotonic() - began
+
+    took = run_async(scenario)
+    expect(took < 1, saw=f"the last of 11 waited {took:.1f} s", expected="0.2 s: the 10 others gave up")
+
+
+@pytest.mark.points(1, hint="async")
+def test_one_limit_for_both(answer, server):
+    """acquire and acquire_async share the starts."""
+    clock = Clock()
+    limiter = on(answer, clock, 2, 0.25)
+
+    async def scenario() -> None:
+        call(limiter, "acquire")
+        await call(limiter, "acquire_async")
+
+    run_async(scenario)
+    call(limiter, "acquire")
+    expect(0.25 <= clock() < 0.25 + LATE, saw=f"call 3 started at {clock()} s", expected="call 3 to start at 0.25 s")
+
+
+# --- the decorator ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.points(1, hint="decorator")
+def test_decorator(answer, server):
+    """A decorated function waits for its start, and else is what it was; functions may share a limiter."""
+    clock = Clock()
+    limiter = on(answer, clock, 2, 64.0)
+
+    @limiter
+    def divide(one: float, other: float = 2.0) -> float:
+        """Divide."""
+        return one / other
+
+    other_function = limiter(lambda: "other")
+    names = (getattr(divide, "__name__", ""), divide.__doc__)
+    expect(names == ("divide", "Divide."), saw=f"name and docstring {names}", expected="those of the function")
+    expect(call(divide, "", 8.0, other=4.0) == 2.0, expected="2.0, the result of the function")
+    with expect_raises(answer, ZeroDivisionError, expected="the ZeroDivisionError of the function"):
+        call(divide, "", 8.0, other=0.0)
+    expect(clock() == 0, saw=f"{clock()} s have passed", expected="two calls at once")
+    expect(call(other_function, "") == "other", expected="'other', the result of the function")
+    expect(64 <= clock() < 64 + LATE, saw=f"call 3 started at {clock()} s", expected="call 3 to start at 64 s")
+
+
+@pytest.mark.points(1, hint="decorator")
+def test_async_decorator(answer, server):
+    """A decorated async def stays one, and its calls wait without stopping each other."""
+    limiter = call(answer, "RateLimiter", 2, 0.2)
+    times: list[float] = []
+
+    @limiter
+    async def add(one: int, other: int) -> int:
+        """Add."""
+        times.append(time.monotonic())
+        await asyncio.sleep(0.01)
+        return one + other
+
+    is_async = inspect.iscoroutinefunction(add) and add.__name__ == "add"
+    expect(is_async, saw=repr(add), expected="an `async def` of the same name")
+
+    async def scenario() -> list[int]:
+        return await asyncio.gather(*[add(number, other=1) for number in range(4)])
+
+    began = time.monotonic()
+    results = run_async(scenario)
+    expect(results == [1, 2, 3, 4], expected="[1, 2, 3, 4], the results of the function")
+    never_too_many(times, began, 2, 0.2)
