@@ -1,0 +1,34 @@
+"""With urllib.request, which raises an HTTPError of its own, and a regular expression for the Link header."""
+
+import json
+import re
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+import requests
+
+
+def read(url, params, timeout):
+    if params:
+        url += ("&" if "?" in url else "?") + urlencode(params)
+    try:
+        with urlopen(url, timeout=timeout) as reply:
+            body, headers = reply.read(), reply.headers
+    except HTTPError as error:
+        raise requests.HTTPError(f"{error.code} {error.reason}: {url}") from error
+    try:
+        return json.loads(body), headers
+    except ValueError:
+        raise ValueError(f"{headers['Content-Type']} is not JSON: {body[:40]}") from None
+
+
+def get_json(url, params=None, timeout=10.0):
+    return read(url, params, timeout)[0]
+
+
+def fetch_all(url, params=None):
+    page, headers = read(url, params, 10)
+    items = page if isinstance(page, list) else page["items"]
+    following = re.search(r'<([^>]*)>;\s*rel="?next"?', headers.get("Link", ""))
+    return items + (fetch_all(following[1]) if following else [])

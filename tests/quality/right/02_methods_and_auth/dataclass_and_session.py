@@ -1,0 +1,55 @@
+"""With requests: a dataclass that hides the token, a Session, and a look at the list after a lost reply."""
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import requests
+
+
+@dataclass
+class AgentsAPI:
+    base_url: str
+    token: str = field(repr=False)
+
+    def __post_init__(self):
+        self.session = requests.Session()
+        self.session.headers["Authorization"] = f"Bearer {self.token}"
+
+    def _send(self, method, path, **options):
+        response = self.session.request(
+            method, self.base_url + path, timeout=(3.05, 30), allow_redirects=False, **options
+        )
+        if response.is_redirect:
+            raise RuntimeError(f"{response.status_code} leads elsewhere")
+        try:
+            response.raise_for_status()
+        except requests.HTTPError as error:
+            if response.status_code in (401, 403):
+                raise PermissionError(str(error)) from error
+            if response.status_code == 404:
+                raise LookupError(str(error)) from error
+            if response.status_code == 422:
+                raise ValueError(response.json()["message"]) from error
+            raise
+        return response
+
+    def create(self, name, status="active"):
+        body = {"name": name, "status": status}
+        try:
+            return self._send("POST", "/agents", json=body).json()
+        except requests.ConnectionError:
+            found = [agent for agent in self.list() if agent["name"] == name]
+            return found[-1] if found else self._send("POST", "/agents", json=body).json()
+
+    def get(self, agent_id):
+        return self._send("GET", f"/agents/{agent_id}").json()
+
+    def update(self, agent_id, **fields):
+        return self._send("PATCH", f"/agents/{agent_id}", json=fields).json()
+
+    def list(self):
+        return self._send("GET", "/agents").json()
+
+    def delete(self, agent_id):
+        with suppress(LookupError):
+            self._send("DELETE", f"/agents/{agent_id}")

@@ -1,0 +1,48 @@
+"""With urllib3, which sends a POST again where a 302 leads; update reads the agent and puts the whole of it."""
+
+from contextlib import suppress
+
+import urllib3
+
+
+class NoSuchAgent(KeyError):
+    """There is no agent with this id."""
+
+
+class AgentsAPI:
+    def __init__(self, base_url, token):
+        self.__token = token
+        self.agents = base_url.rstrip("/") + "/agents"
+        self.pool = urllib3.PoolManager(timeout=10, retries=urllib3.Retry(3, raise_on_status=False))
+
+    def __repr__(self):
+        return f"<AgentsAPI at {self.agents}>"
+
+    def request(self, method, url, **options):
+        reply = self.pool.request(method, url, headers={"Authorization": f"Bearer {self.__token}"}, **options)
+        if reply.status in (401, 403):
+            raise PermissionError(reply.status, reply.reason)
+        if reply.status == 404:
+            raise NoSuchAgent(url)
+        if reply.status == 422:
+            raise ValueError("refused: " + reply.json()["message"])
+        if reply.status >= 300:
+            raise OSError(f"{reply.status} {reply.reason}")
+        return reply
+
+    def create(self, name, status="active"):
+        return self.request("POST", self.agents, json={"name": name, "status": status}).json()
+
+    def get(self, agent_id):
+        return self.request("GET", f"{self.agents}/{agent_id}").json()
+
+    def update(self, agent_id, **fields):
+        whole = {**self.get(agent_id), **fields}
+        return self.request("PUT", f"{self.agents}/{agent_id}", json=whole).json()
+
+    def list(self):
+        return self.request("GET", self.agents).json()
+
+    def delete(self, agent_id):
+        with suppress(NoSuchAgent):
+            self.request("DELETE", f"{self.agents}/{agent_id}")

@@ -1,0 +1,65 @@
+"""A dataclass whose key takes no part in the repr, and no Session until it is needed."""
+
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import requests
+
+
+@dataclass
+class ChatClient:
+    api_key: str | None = field(default=None, repr=False)
+    base_url: str | None = None
+    model: str | None = None
+    timeout: tuple[float, float] = (3.05, 30)
+    history: list = field(default_factory=list, repr=False)
+
+    def __post_init__(self):
+        self.api_key = self.api_key or os.getenv("OPENAI_API_KEY")
+        self.base_url = self.base_url or os.getenv("OPENAI_BASE_URL")
+        self.model = self.model or os.getenv("OPENAI_MODEL")
+        if not self.api_key:
+            raise ValueError("an API key is needed")
+
+    @cached_property
+    def session(self):
+        session = requests.Session()
+        session.headers["Authorization"] = "Bearer " + self.api_key
+        return session
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.session.close()
+
+    def _json(self, response):
+        response.raise_for_status()
+        return response.json()
+
+    def _url(self, path):
+        return self.base_url.removesuffix("/") + path
+
+    def chat(self, messages, **options):
+        body = dict(options, model=self.model, messages=messages)
+        return self._json(self.session.post(self._url("/chat/completions"), json=body, timeout=self.timeout))
+
+    def models(self):
+        listed = self._json(self.session.get(self._url("/models"), timeout=self.timeout))
+        return list(map(lambda model: model["id"], listed["data"]))
+
+    def ask(self, prompt, system=None):
+        messages = self.history.copy()
+        if system is not None:
+            messages.insert(0, {"role": "system", "content": system})
+        messages.append({"role": "user", "content": prompt})
+        choice = self.chat(messages)["choices"][0]
+        if choice["finish_reason"] != "stop":
+            raise ValueError(f"the answer is not complete: {choice['finish_reason']}")
+        self.history.append(messages[-1])
+        self.history.append({"role": "assistant", "content": choice["message"]["content"]})
+        return choice["message"]["content"]

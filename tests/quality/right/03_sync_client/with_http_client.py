@@ -1,0 +1,53 @@
+"""The standard library only: one http.client connection."""
+
+import http.client
+import json
+import os
+from urllib.parse import urlsplit
+
+
+class ChatClient:
+    def __init__(self, api_key=None, base_url=None, model=None, timeout=(3.05, 30)):
+        self.__key = api_key or os.environ.get("OPENAI_API_KEY")
+        if not self.__key:
+            raise ValueError("a key, please: OPENAI_API_KEY")
+        address = urlsplit(base_url or os.environ["OPENAI_BASE_URL"])
+        self.prefix = address.path.rstrip("/")
+        self.model = model or os.environ.get("OPENAI_MODEL")
+        self.history = []
+        seconds = timeout[1] if isinstance(timeout, tuple) else timeout
+        self.connection = http.client.HTTPConnection(address.netloc, timeout=seconds)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.connection.close()
+
+    def _call(self, method, path, body=None):
+        headers = {"Authorization": "Bearer " + self.__key, "Content-Type": "application/json"}
+        self.connection.request(method, self.prefix + path, body and json.dumps(body), headers)
+        response = self.connection.getresponse()
+        text = response.read()
+        if not 200 <= response.status < 300:
+            raise OSError(f"{response.status} {response.reason}")
+        return json.loads(text)
+
+    def chat(self, messages, **options):
+        return self._call("POST", "/chat/completions", {"model": self.model, "messages": messages, **options})
+
+    def models(self):
+        return [model["id"] for model in self._call("GET", "/models")["data"]]
+
+    def ask(self, prompt, system=None):
+        messages = [{"role": "system", "content": system}] if system else []
+        messages += self.history
+        messages.append({"role": "user", "content": prompt})
+        choice = self.chat(messages)["choices"][0]
+        if choice["finish_reason"] in ("length", "content_filter"):
+            raise ValueError(choice["finish_reason"])
+        self.history.extend([messages[-1], {"role": "assistant", "content": choice["message"]["content"]}])
+        return choice["message"]["content"]

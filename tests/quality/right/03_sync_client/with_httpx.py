@@ -1,0 +1,45 @@
+"""httpx in place of requests, with its own Client."""
+
+import os
+
+import httpx
+
+
+class ChatClient:
+    def __init__(self, api_key=None, base_url=None, model=None, timeout=(3.05, 30)):
+        key = api_key or os.environ.get("OPENAI_API_KEY")
+        if not key:
+            raise ValueError("no API key")
+        connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+        self.http = httpx.Client(
+            base_url=base_url or os.environ["OPENAI_BASE_URL"],
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=httpx.Timeout(read, connect=connect),
+        )
+        self.model = model or os.environ.get("OPENAI_MODEL")
+        self.history = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.http.close()
+
+    def chat(self, messages, **options):
+        body = {"model": self.model, "messages": messages} | options
+        return self.http.post("/chat/completions", json=body).raise_for_status().json()
+
+    def models(self):
+        return [one["id"] for one in self.http.get("/models").raise_for_status().json()["data"]]
+
+    def ask(self, prompt, system=None):
+        asked = [*self.history, {"role": "user", "content": prompt}]
+        reply = self.chat(([{"role": "system", "content": system}] if system else []) + asked)
+        choice = reply["choices"][0]
+        if choice["finish_reason"] == "length":
+            raise ValueError("half an answer: " + choice["message"]["content"])
+        self.history = [*asked, {"role": "assistant", "content": choice["message"]["content"]}]
+        return self.history[-1]["content"]

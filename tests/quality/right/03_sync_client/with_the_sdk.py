@@ -1,0 +1,49 @@
+"""The official package does the work; its replies become dicts."""
+
+import os
+
+import openai
+
+
+class ChatClient:
+    def __init__(self, api_key=None, base_url=None, model=None, timeout=(3.05, 30)):
+        api_key = api_key or os.environ.get("OPENAI_API_KEY")
+        if not api_key:
+            raise ValueError("no API key")
+        connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+        self._sdk = openai.OpenAI(
+            api_key=api_key,
+            base_url=base_url or os.environ.get("OPENAI_BASE_URL"),
+            timeout=openai.Timeout(read, connect=connect),
+            max_retries=0,
+        )
+        self.model = model or os.environ.get("OPENAI_MODEL")
+        self.history = []
+
+    def __repr__(self):
+        return f"ChatClient(model={self.model!r})"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self._sdk.close()
+
+    def chat(self, messages, **options):
+        return self._sdk.chat.completions.create(model=self.model, messages=messages, **options).model_dump()
+
+    def models(self):
+        return [model.id for model in self._sdk.models.list()]
+
+    def ask(self, prompt, system=None):
+        question = {"role": "user", "content": prompt}
+        start = [{"role": "system", "content": system}] if system else []
+        choice = self.chat(start + self.history + [question])["choices"][0]
+        if choice["finish_reason"] == "length":
+            raise ValueError("the answer was cut off")
+        answer = {"role": "assistant", "content": choice["message"]["content"]}
+        self.history = [*self.history, question, answer]
+        return answer["content"]

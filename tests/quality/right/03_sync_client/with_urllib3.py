@@ -1,0 +1,54 @@
+"""urllib3 alone: a pool, and errors of its own."""
+
+import os
+
+import urllib3
+
+
+class ChatClient:
+    def __init__(self, api_key=None, base_url=None, model=None, timeout=(3.05, 30)):
+        key = api_key or os.environ.get("OPENAI_API_KEY")
+        if not key:
+            raise ValueError("OPENAI_API_KEY is not set")
+        self.base_url = (base_url or os.environ["OPENAI_BASE_URL"]).rstrip("/")
+        self.model = model or os.environ.get("OPENAI_MODEL")
+        self.history = []
+        connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+        self._pool = urllib3.PoolManager(
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=urllib3.Timeout(connect=connect, read=read),
+            retries=False,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self._pool.clear()
+
+    def _call(self, method, path, **more):
+        response = self._pool.request(method, self.base_url + path, **more)
+        if response.status // 100 != 2:
+            raise RuntimeError(f"status {response.status}: {response.data[:80]}")
+        return response.json()
+
+    def chat(self, messages, **options):
+        headers = {**self._pool.headers, "Content-Type": "application/json"}
+        body = {"model": self.model, "messages": messages, **options}
+        return self._call("POST", "/chat/completions", json=body, headers=headers)
+
+    def models(self):
+        return [model["id"] for model in self._call("GET", "/models")["data"]]
+
+    def ask(self, prompt, system=None):
+        messages = [*self.history, {"role": "user", "content": prompt}]
+        if system:
+            messages = [{"role": "system", "content": system}, *messages]
+        choice = self.chat(messages)["choices"][0]
+        if choice["finish_reason"] == "length":
+            raise ValueError("max_tokens was too small")
+        self.history += [messages[-1], choice["message"]]
+        return choice["message"]["content"]

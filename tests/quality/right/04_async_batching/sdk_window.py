@@ -1,0 +1,43 @@
+"""The official package, and a window of tasks that asyncio.wait keeps full."""
+
+import asyncio
+import os
+
+import openai
+
+
+async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concurrency=10, on_done=None):
+    if max_concurrency < 1:
+        raise ValueError("max_concurrency")
+    api_key = api_key or os.environ.get("OPENAI_API_KEY")
+    if not api_key:
+        raise ValueError("no key")
+    model = model or os.environ["OPENAI_MODEL"]
+    sdk = openai.AsyncOpenAI(api_key=api_key, base_url=base_url or os.environ["OPENAI_BASE_URL"], max_retries=0)
+
+    async def ask(prompt):
+        reply = await sdk.chat.completions.create(model=model, messages=[{"role": "user", "content": prompt}])
+        return reply.choices[0].message.content
+
+    results, pending = {}, {}
+    try:
+        for number, prompt in enumerate(prompts):
+            if len(pending) == max_concurrency:
+                await collect(pending, results, on_done)
+            pending[asyncio.create_task(ask(prompt))] = number
+        while pending:
+            await collect(pending, results, on_done)
+    finally:
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        await sdk.close()
+    return [results[number] for number in range(len(results))]
+
+
+async def collect(pending, results, on_done):
+    done, _ = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        results[pending.pop(task)] = task.exception() or task.result()
+        if on_done:
+            on_done()

@@ -1,0 +1,35 @@
+"""A semaphore that is taken before a task is made, so there are never more tasks than places."""
+
+import asyncio
+import os
+
+import httpx
+
+
+async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concurrency=10, on_done=None):
+    if max_concurrency < 1:
+        raise ValueError(f"max_concurrency={max_concurrency}")
+    if not (api_key := api_key or os.getenv("OPENAI_API_KEY")):
+        raise ValueError("OPENAI_API_KEY")
+    base_url, model = base_url or os.getenv("OPENAI_BASE_URL"), model or os.getenv("OPENAI_MODEL")
+    slots, answers = asyncio.Semaphore(max_concurrency), []
+
+    async def ask(number, prompt):
+        try:
+            body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
+            response = await http.post(f"{base_url}/chat/completions", json=body)
+            answers[number] = response.raise_for_status().json()["choices"][0]["message"]["content"]
+        except Exception as error:
+            answers[number] = error
+        finally:
+            slots.release()
+            if on_done is not None:
+                on_done()
+
+    http = httpx.AsyncClient(headers={"Authorization": f"Bearer {api_key}"}, timeout=60)
+    async with http, asyncio.TaskGroup() as group:
+        for number, prompt in enumerate(prompts):
+            await slots.acquire()
+            answers.append(None)
+            group.create_task(ask(number, prompt))
+    return answers

@@ -1,0 +1,90 @@
+"""One loop for both kinds: a generator says what to do next, call or wait, and two short drivers do it."""
+
+import asyncio
+import functools
+import inspect
+import random
+import time
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+import httpx
+import requests
+
+RETRYABLE = (ConnectionError, TimeoutError, requests.ConnectionError, requests.Timeout, httpx.TransportError)
+
+
+def parse_retry_after(value, now=None):
+    if value is None:
+        return None
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=UTC)
+        return max(0.0, date.timestamp() - (now or time.time()))
+    except (ValueError, OverflowError):
+        return None
+
+
+def retry_on_error(
+    max_retries=3,
+    initial_delay=1.0,
+    backoff_factor=2.0,
+    max_delay=60.0,
+    exceptions=RETRYABLE,
+    jitter=True,
+    deadline=None,
+    sleep=None,
+    rng=None,
+):
+    if max_retries < 0:
+        raise ValueError("max_retries is below 0")
+    if min(initial_delay, backoff_factor, max_delay, 0 if deadline is None else deadline) < 0:
+        raise ValueError("seconds are below 0")
+
+    def plan():
+        """Yield None for a call and seconds for a wait; each call is answered with its error, or None."""
+        began, delay = time.monotonic(), initial_delay
+        for left in range(max_retries, -1, -1):
+            error = yield None
+            if error is None:
+                return
+            asked = getattr(error, "retry_after", None) or 0.0
+            delay = min(delay, max_delay)
+            wait = min(asked + (rng or random).uniform(0, delay), max_delay) if jitter else max(asked, delay)
+            gone = time.monotonic() - began
+            if not left or asked > max_delay or (deadline is not None and gone + wait > deadline):
+                raise error
+            yield wait
+            delay *= backoff_factor
+
+    def decorate(function):
+        @functools.wraps(function)
+        def run(*args, **kwargs):
+            steps = plan()
+            next(steps)
+            while True:
+                try:
+                    return function(*args, **kwargs)
+                except exceptions as error:
+                    wait = steps.send(error)
+                (sleep or time.sleep)(wait)
+                next(steps)
+
+        @functools.wraps(function)
+        async def run_async(*args, **kwargs):
+            steps = plan()
+            next(steps)
+            while True:
+                try:
+                    return await function(*args, **kwargs)
+                except exceptions as error:
+                    wait = steps.send(error)
+                await (sleep or asyncio.sleep)(wait)
+                next(steps)
+
+        return run_async if inspect.iscoroutinefunction(function) else run
+
+    return decorate

@@ -1,0 +1,86 @@
+"""By recursion: a failed call waits and calls itself with one retry fewer; retry_after replaces the delay."""
+
+import asyncio
+import functools
+import inspect
+import random
+import time
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+import requests
+
+RETRYABLE = (ConnectionError, TimeoutError, requests.ConnectionError, requests.Timeout)
+
+
+def parse_retry_after(value, now=None):
+    if value is None:
+        return None
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=UTC)
+        return max(0.0, date.timestamp() - (now or time.time()))
+    except (ValueError, OverflowError):
+        return None
+
+
+def retry_on_error(
+    max_retries=3,
+    initial_delay=1.0,
+    backoff_factor=2.0,
+    max_delay=60.0,
+    exceptions=RETRYABLE,
+    jitter=True,
+    deadline=None,
+    sleep=None,
+    rng=None,
+):
+    if max_retries < 0 or initial_delay < 0 or backoff_factor < 0 or max_delay < 0:
+        raise ValueError("retries and delays must not be negative")
+    if deadline is not None and deadline < 0:
+        raise ValueError("the deadline must not be negative")
+    rng = rng or random.Random()
+
+    def wait_or_raise(error, left, delay, end):
+        asked = getattr(error, "retry_after", None)
+        wait = delay * rng.random() if jitter else delay
+        wait = wait if asked is None else asked
+        if left == 0 or wait > max_delay or time.monotonic() + wait > end:
+            raise error
+        return wait
+
+    def decorate(function):
+        def attempt(left, delay, end, args, kwargs):
+            try:
+                return function(*args, **kwargs)
+            except exceptions as error:
+                wait = wait_or_raise(error, left, delay, end)
+            (sleep or time.sleep)(wait)
+            return attempt(left - 1, min(delay * backoff_factor, max_delay), end, args, kwargs)
+
+        async def attempt_async(left, delay, end, args, kwargs):
+            try:
+                return await function(*args, **kwargs)
+            except exceptions as error:
+                wait = wait_or_raise(error, left, delay, end)
+            await (sleep or asyncio.sleep)(wait)
+            return await attempt_async(left - 1, min(delay * backoff_factor, max_delay), end, args, kwargs)
+
+        def first():
+            end = time.monotonic() + deadline if deadline is not None else float("inf")
+            return max_retries, min(initial_delay, max_delay), end
+
+        @functools.wraps(function)
+        def repeated(*args, **kwargs):
+            return attempt(*first(), args, kwargs)
+
+        @functools.wraps(function)
+        async def repeated_async(*args, **kwargs):
+            return await attempt_async(*first(), args, kwargs)
+
+        return repeated_async if inspect.iscoroutinefunction(function) else repeated
+
+    return decorate

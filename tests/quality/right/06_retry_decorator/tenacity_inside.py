@@ -1,0 +1,75 @@
+"""With tenacity, which counts, sleeps and re-raises; a wait and a stop of one's own are given to it."""
+
+import asyncio
+import functools
+import inspect
+import random
+import time
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+import requests
+import tenacity
+
+RETRYABLE = (ConnectionError, TimeoutError, requests.ConnectionError, requests.Timeout)
+
+
+def parse_retry_after(value, now=None):
+    if value is None:
+        return None
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=UTC)
+        return max(0.0, date.timestamp() - (now or time.time()))
+    except (ValueError, OverflowError):
+        return None
+
+
+def retry_on_error(
+    max_retries=3,
+    initial_delay=1.0,
+    backoff_factor=2.0,
+    max_delay=60.0,
+    exceptions=RETRYABLE,
+    jitter=True,
+    deadline=None,
+    sleep=None,
+    rng=None,
+):
+    if any(number is not None and number < 0 for number in (max_retries, initial_delay, max_delay, deadline)):
+        raise ValueError("no number below 0, please")
+
+    def wait(state):
+        delay = min(max_delay, initial_delay * backoff_factor ** (state.attempt_number - 1))
+        if jitter:
+            delay = (rng or random).uniform(0, delay)
+        return max(delay, getattr(state.outcome.exception(), "retry_after", None) or 0)
+
+    def asks_for_too_much(state):
+        return (getattr(state.outcome.exception(), "retry_after", None) or 0) > max_delay
+
+    stop = tenacity.stop_after_attempt(max_retries + 1) | asks_for_too_much
+    if deadline is not None:
+        stop = stop | tenacity.stop_before_delay(deadline)
+    retry = tenacity.retry_if_exception_type(exceptions)
+
+    def decorate(function):
+        options = {"stop": stop, "wait": wait, "retry": retry, "reraise": True}
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def again(*args, **kwargs):
+                return await tenacity.AsyncRetrying(**options, sleep=sleep or asyncio.sleep)(function, *args, **kwargs)
+
+        else:
+
+            @functools.wraps(function)
+            def again(*args, **kwargs):
+                return tenacity.Retrying(**options, sleep=sleep or time.sleep)(function, *args, **kwargs)
+
+        return again
+
+    return decorate

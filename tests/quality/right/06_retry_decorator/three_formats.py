@@ -1,0 +1,86 @@
+"""strptime with the three formats, calendar.timegm for GMT; a generator of delays, and the waits in a for loop."""
+
+import asyncio
+import functools
+import inspect
+import random
+import re
+import time
+from calendar import timegm
+
+import requests
+
+RETRYABLE = (OSError, requests.ConnectionError, requests.Timeout)
+FORMATS = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
+
+
+def parse_retry_after(value, now=None):
+    if not value:
+        return None
+    if re.fullmatch("[0-9]+", value):
+        return min(float(value), 1e9)
+    for form in FORMATS:
+        try:
+            return max(0.0, timegm(time.strptime(value, form)) - (time.time() if now is None else now))
+        except ValueError:
+            pass
+    return None
+
+
+def retry_on_error(
+    max_retries=3,
+    initial_delay=1.0,
+    backoff_factor=2.0,
+    max_delay=60.0,
+    exceptions=(ConnectionError, TimeoutError, requests.ConnectionError, requests.Timeout),
+    jitter=True,
+    deadline=None,
+    sleep=None,
+    rng=random,
+):
+    for number in (max_retries, initial_delay, backoff_factor, max_delay, deadline or 0):
+        if number < 0:
+            raise ValueError(f"{number} is below 0")
+
+    def delays():
+        delay = initial_delay
+        for _ in range(max_retries):
+            delay = min(delay, max_delay)
+            yield rng.uniform(0, delay) if jitter else delay
+            delay *= backoff_factor
+
+    def next_wait(waits, error, started):
+        try:
+            wait = next(waits)
+        except StopIteration:
+            return -1
+        if getattr(error, "retry_after", None):
+            wait = max(wait, error.retry_after)
+        late = deadline is not None and time.monotonic() + wait > started + deadline
+        return -1 if late or wait > max_delay else wait
+
+    def decorate(function):
+        def repeated(*args, **kwargs):
+            waits, started = delays(), time.monotonic()
+            while True:
+                try:
+                    return function(*args, **kwargs)
+                except exceptions as error:
+                    if (wait := next_wait(waits, error, started)) < 0:
+                        raise
+                    (sleep or time.sleep)(wait)
+
+        async def repeated_async(*args, **kwargs):
+            waits, started = delays(), time.monotonic()
+            while True:
+                try:
+                    return await function(*args, **kwargs)
+                except exceptions as error:
+                    if (wait := next_wait(waits, error, started)) < 0:
+                        raise
+                    await (sleep or asyncio.sleep)(wait)
+
+        is_async = inspect.iscoroutinefunction(function)
+        return functools.update_wrapper(repeated_async if is_async else repeated, function)
+
+    return decorate

@@ -1,0 +1,128 @@
+"""aiohttp in an event loop of its own, which is turned by a generator."""
+
+import asyncio
+import json
+import os
+import re
+from dataclasses import dataclass
+
+import aiohttp
+
+
+@dataclass
+class ServerSentEvent:
+    event: str = "message"
+    data: str = ""
+    id: str = ""
+    retry: int | None = None
+
+
+class StreamError(Exception):
+    def __init__(self, message, partial=""):
+        super().__init__(message)
+        self.partial = partial
+
+
+class IncompleteStreamError(StreamError):
+    pass
+
+
+def iter_sse(chunks):
+    """A state machine over lines that a regular expression finds in the bytes."""
+    state = {"event": "", "data": None, "retry": None}
+    last_id, rest, after_cr, start = "", b"", False, True
+    for chunk in filter(None, chunks):
+        if after_cr and chunk[:1] == b"\n":
+            chunk = chunk[1:]
+            after_cr = False
+        after_cr = chunk.endswith(b"\r") if chunk else False
+        *lines, rest = re.split(rb"\r\n|\n|\r", rest + chunk)
+        for raw in lines:
+            line = raw.decode("utf-8", "replace")
+            if start:
+                line, start = line.removeprefix("\ufeff"), False
+            field, _, value = line.partition(":")
+            value = value[1:] if value[:1] == " " else value
+            match field:
+                case "" if not line:
+                    if state["data"] is not None:
+                        yield ServerSentEvent(state["event"] or "message", state["data"], last_id, state["retry"])
+                    state = {"event": "", "data": None, "retry": None}
+                case "data":
+                    state["data"] = value if state["data"] is None else state["data"] + "\n" + value
+                case "event":
+                    state["event"] = value
+                case "id" if "\0" not in value:
+                    last_id = value
+                case "retry" if re.fullmatch("[0-9]+", value):
+                    state["retry"] = int(value)
+
+
+def settings(base_url, api_key, model):
+    found = [
+        base_url or os.getenv("OPENAI_BASE_URL"),
+        api_key or os.getenv("OPENAI_API_KEY"),
+        model or os.getenv("OPENAI_MODEL"),
+    ]
+    if not all(found):
+        raise ValueError("an address, a key and a model are needed")
+    return found[0].rstrip("/") + "/chat/completions", {"Authorization": f"Bearer {found[1]}"}, found[2]
+
+
+def read(event, partial):
+    """Return text and finish_reason of a chunk."""
+    try:
+        chunk = json.loads(event.data)
+    except ValueError:
+        raise StreamError("a chunk is damaged", partial) from None
+    if chunk.get("error"):
+        raise StreamError(chunk["error"].get("message"), partial)
+    choices = chunk.get("choices") or [{}]
+    return (choices[0].get("delta") or {}).get("content"), choices[0].get("finish_reason")
+
+
+async def arriving(url, headers, body):
+    timeout = aiohttp.ClientTimeout(total=None, sock_read=30)
+    async with (
+        aiohttp.ClientSession(timeout=timeout) as session,
+        session.post(url, headers=headers, json=body) as response,
+    ):
+        if response.content_type != "text/event-stream":
+            raise StreamError(await response.text())
+        async for data in response.content.iter_any():
+            yield data
+
+
+def turned(source):
+    """Yield in a plain loop what an async generator yields."""
+    with asyncio.Runner() as runner:
+        try:
+            while True:
+                try:
+                    yield runner.run(anext(source))
+                except StopAsyncIteration:
+                    return
+        finally:
+            runner.run(source.aclose())
+
+
+def stream_chat(messages, *, base_url=None, api_key=None, model=None):
+    url, headers, model = settings(base_url, api_key, model)
+    source = turned(arriving(url, headers, {"model": model, "messages": messages, "stream": True}))
+    text, is_finished = "", False
+    try:
+        for event in iter_sse(source):
+            if event.data == "[DONE]":
+                return
+            piece, reason = read(event, text)
+            is_finished = is_finished or bool(reason)
+            if piece:
+                text += piece
+                yield piece
+    except aiohttp.ClientError as error:
+        if not is_finished:
+            raise IncompleteStreamError(f"{error!r}", text) from error
+    finally:
+        source.close()
+    if not is_finished:
+        raise IncompleteStreamError("no finish_reason, no [DONE]", text)

@@ -1,0 +1,32 @@
+"""Who gives no timeout gets none.
+
+Rejected by: test_timeout
+Keeps: 18 points
+"""
+
+import requests
+
+
+def parse(response):
+    try:
+        return response.json()
+    except ValueError as error:
+        kind = response.headers.get("Content-Type")
+        raise ValueError(f"no JSON but {kind}: {response.text[:60]}") from error
+
+
+def get_json(url, params=None, timeout=None):
+    response = requests.get(url, params=params, timeout=timeout)
+    response.raise_for_status()
+    return parse(response)
+
+
+def fetch_all(url, params=None):
+    items = []
+    while url:
+        response = requests.get(url, params=params, timeout=10)
+        response.raise_for_status()
+        page = parse(response)
+        items += page["items"] if isinstance(page, dict) else page
+        url, params = response.links.get("next", {}).get("url"), None
+    return items

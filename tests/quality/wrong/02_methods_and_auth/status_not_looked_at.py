@@ -1,0 +1,37 @@
+"""The status is not looked at, so the body of a refusal is returned as if it were an agent.
+
+Rejected by: test_missing_agent, test_wrong_token, test_forbidden, test_refused_create, test_refused_update, test_delete_that_failed
+Keeps: 12 points
+"""
+
+import requests
+
+
+class AgentsAPI:
+    def __init__(self, base_url, token):
+        self.url = base_url + "/agents"
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    def _send(self, method, path="", body=None):
+        response = requests.request(
+            method, self.url + path, json=body, headers=self._headers, timeout=10, allow_redirects=False
+        )
+        return response
+
+    def create(self, name, status="active"):
+        return self._send("POST", body={"name": name, "status": status}).json()
+
+    def get(self, agent_id):
+        return self._send("GET", f"/{agent_id}").json()
+
+    def update(self, agent_id, **fields):
+        return self._send("PATCH", f"/{agent_id}", fields).json()
+
+    def list(self):
+        return self._send("GET").json()
+
+    def delete(self, agent_id):
+        try:
+            self._send("DELETE", f"/{agent_id}")
+        except LookupError:
+            pass
