@@ -229,9 +229,8 @@ def is_stuck() -> bool:
 
 
 def _reap() -> None:
-    while running := _doomed.intersection(
-        threading.enumerate()
-    ):  # not is_alive(): the number of a thread is used again
+    # enumerate() and not is_alive(), which may be wrong for ever here, while the thread's number is another one's.
+    while running := _doomed.intersection(threading.enumerate()):
         for one in running:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(one.ident or 0), ctypes.py_object(_Ended))
         time.sleep(0.02)
