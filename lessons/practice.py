@@ -308,6 +308,7 @@ def _check(exercise: Exercise) -> int:
     missing = missing_packages(group=0) + [name for name in ("pytest",) if not importlib.util.find_spec(name)]
     if missing:
         raise Mistake(f"{', '.join(missing)} not installed; run: {INSTALL}")
+    print(f"Checking {_shown(exercise.answers[0])}\n", flush=True)
     results = grade(exercise, work())
     points, most = score(results)
     for line in explain(results):

@@ -108,7 +108,9 @@ def test_way_through_an_exercise(tree: Path, lessons: Callable[..., subprocess.C
 
     done = lessons("check", "01")
     assert done.returncode == 1
-    assert done.stdout.splitlines()[:3] == [
+    assert done.stdout.splitlines()[:5] == [
+        "Checking work/01_double.py",
+        "",
         "01_double, 2 points: Twice 2 is 4.",
         "  we did:     server.script(); double(2)",
         "  we saw:     not started yet: 01_double: write double",
@@ -127,7 +129,7 @@ def test_way_through_an_exercise(tree: Path, lessons: Callable[..., subprocess.C
 
     answer.write_text(RIGHT)
     done = lessons("check", "01")
-    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "All 2 tests pass: 5 of 5 points.")
+    assert (done.returncode, done.stdout.splitlines()[2]) == (0, "All 2 tests pass: 5 of 5 points.")
     listed = lessons().stdout
     assert "5 of 5 points" in listed and "Points so far: 5" in listed
     done = lessons("solution", "01")

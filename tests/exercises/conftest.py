@@ -82,18 +82,21 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         return None
     wanted = list(inspect.signature(pyfuncitem.obj).parameters)
     arguments = {name: pyfuncitem.funcargs[name] for name in wanted}
+    grading = pyfuncitem.config.pluginmanager.get_plugin("grading")
     marker = pyfuncitem.get_closest_marker("limit")
     seconds = marker.args[0] if marker else limits.SECONDS
+    if grading.stopped[answer.stem] >= 2:
+        seconds *= 0.2  # or an answer that never ends would take minutes; most tests need less than 0.3 s
 
     def run() -> None:
         importing = limits.importing if answer.path.suffix == ".py" else contextlib.nullcontext
         with answer.loaded(importing):
             pyfuncitem.obj(**arguments)
 
-    log = pyfuncitem.config.pluginmanager.get_plugin("grading").stderr
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        outcome = limits.run_limited(run, seconds, log)
+        outcome = limits.run_limited(run, seconds, grading.stderr)
+    grading.stopped[answer.stem] += isinstance(outcome.error, limits.TimeLimit)
     pyfuncitem.user_properties += [("note", note) for note in answer.notes]
     if isinstance(outcome.error, pytest.skip.Exception) and not answer.passes(outcome.error):
         raise outcome.error  # the test itself cannot run here

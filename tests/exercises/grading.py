@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,7 @@ class Grading:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.status: int | None = None
+        self.stopped: Counter[str] = Counter()  # how many tests of an exercise had to be stopped
         with config.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
             self.stderr = os.dup(2)  # where the last word of a process goes that had to be ended
 
