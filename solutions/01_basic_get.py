@@ -11,15 +11,14 @@ import requests
 
 
 def get_json(
-    url: str,
-    params: dict[str, Any] | None = None,
-    timeout: float = 10.0,
+    url: str, params: dict[str, Any] | None = None, timeout: float = 10.0
 ) -> Any:
     """Return the parsed body of the reply to a GET.
 
     params: the query. timeout: seconds to connect, and seconds of silence.
-    Raises requests.HTTPError for a 4xx or 5xx status, requests.Timeout for the silence,
-    and for a body that is no JSON a ValueError with its content type and its start.
+    Raises requests.HTTPError for a 4xx or 5xx status; for silence requests.Timeout, or
+    the timeout error of the library you use; and for a body that is no JSON a
+    ValueError that shows its content type and its first characters.
     """
     with requests.Session() as session:
         return _parse(_get(session, url, params, timeout))
@@ -28,8 +27,9 @@ def get_json(
 def fetch_all(url: str, params: dict[str, Any] | None = None) -> list[Any]:
     """Return the items of all pages, from the first page to the last.
 
-    A page is a list, or an object whose "items" are one. Its Link header says where the
-    next page is: rel="next". The last page has none. Raises what get_json raises.
+    A page is a list, or an object whose "items" are one. Its Link header holds the
+    address of the next page, parameters included, with rel="next"; the last page names
+    no next one. Raises what get_json raises, for a later page too.
     """
     items: list[Any] = []
     seen = set()
@@ -69,14 +69,13 @@ def _parse(response: requests.Response) -> Any:
     try:
         return json.loads(response.content)
     except ValueError as error:
-        content_type = response.headers.get("Content-Type", "no content type")
-        start = response.text[:80]
-        raise ValueError(f"no JSON, but {content_type}: {start!r}") from error
+        kind = response.headers.get("Content-Type")
+        raise ValueError(f"no JSON, but {kind}: {response.text[:80]!r}") from error
 
 
 def _next_url(response: requests.Response) -> str | None:
     """Return the address of the next page, or None after the last one."""
-    for link in response.links.values():
-        if "next" in link.get("rel", "").lower().split():
+    for relations, link in response.links.items():
+        if "next" in relations.lower().split():  # "next last" is possible too
             return urljoin(response.url, link["url"])  # it may be relative
     return None

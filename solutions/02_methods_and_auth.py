@@ -10,16 +10,18 @@ from typing import Any
 import requests
 from requests.auth import AuthBase
 
-TIMEOUT = (3.05, 30.0)  # seconds to connect, and of silence
+TIMEOUT = 30.0  # seconds to connect, and of silence
 
 
 class AgentsAPI:
     """The agents of a service: {"id": 1, "name": "Ada", "status": "active"}.
 
     base_url: as in http://127.0.0.1:8000; the agents are at /agents below it.
-    token: sent as bearer token with every request, and in no repr.
+    token: sent as bearer token with every request; in no address and in no repr.
+        Without one there is no client, but a ValueError.
     Every method raises PermissionError for a 401 or 403, ValueError with the server's
-    message for a 422, and requests.HTTPError for any other refusal.
+    message for a 422, and requests.HTTPError, or what your library has in its place,
+    for any other refusal.
     """
 
     def __init__(self, base_url: str, token: str) -> None:
@@ -34,7 +36,12 @@ class AgentsAPI:
         return f"{type(self).__name__}({self.base_url!r}, token=...)"
 
     def create(self, name: str, status: str = "active") -> dict[str, Any]:
-        """Create an agent, and return it with the id that the server gave it."""
+        """Create an agent, and return it with the id that the server gave it.
+
+        A redirect is an error: if it were followed, the POST would become a GET.
+        After a lost reply nobody knows if the agent was made, so a second POST could
+        make it twice: let the error out.
+        """
         return self._send("POST", "/agents", {"name": name, "status": status}).json()
 
     def get(self, agent_id: int) -> dict[str, Any]:
@@ -68,7 +75,7 @@ class AgentsAPI:
             allow_redirects=False,
         )
         status = response.status_code
-        if 200 <= status <= 299:
+        if status // 100 == 2:
             return response
         message = f"{method} {path}: {status} {_explanation(response)}"
         if status in (401, 403):

@@ -23,7 +23,8 @@ class ChatClient:
     history: the questions and answers so far, oldest first, as messages.
 
     All calls use one connection, which close() or the end of a `with` block closes.
-    They raise requests.HTTPError for a status that is not 2xx.
+    They raise requests.HTTPError, or what your library has in its place, for a 4xx or
+    5xx status.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class ChatClient:
             raise ValueError("no API key: set OPENAI_API_KEY, or pass api_key")
         if not base_url:
             raise ValueError("no address: set OPENAI_BASE_URL, or pass base_url")
-        self.base_url = base_url.rstrip("/")
+        self.base_url = base_url.removesuffix("/")
         self.model = model or os.environ.get("OPENAI_MODEL")
         self.timeout = timeout
         self.history: list[dict[str, Any]] = []
@@ -65,7 +66,8 @@ class ChatClient:
         """Ask something in the conversation so far, and return the answer's text.
 
         system: instructions that stand before all else; they are not kept in history.
-        A call that fails leaves history as it was. ValueError for an answer cut off.
+        ValueError for an answer that was cut off, with "length" as its finish_reason.
+        A call that fails leaves history as it was.
         """
         question = {"role": "user", "content": prompt}
         instructions = [{"role": "system", "content": system}] if system else []
@@ -85,8 +87,6 @@ class ChatClient:
 
         options: more fields of the request, such as temperature=0 or max_tokens=100.
         """
-        if not (self.model or "model" in options):
-            raise ValueError("no model: set OPENAI_MODEL, or pass model")
         body = {"model": self.model, "messages": messages, **options}
         return self._request("POST", "/chat/completions", body)
 
@@ -103,9 +103,11 @@ class ChatClient:
             timeout=self.timeout,
             allow_redirects=False,
         )
-        if not 200 <= response.status_code <= 299:
-            message = f"{response.status_code}: {_explanation(response)}"
-            raise requests.HTTPError(message, response=response)
+        if response.status_code // 100 != 2:
+            raise requests.HTTPError(
+                f"{response.status_code} {response.reason}: {response.text[:300]}",
+                response=response,
+            )
         return response.json()
 
 
@@ -118,11 +120,3 @@ class _BearerAuth(AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = self._header
         return request
-
-
-def _explanation(response: requests.Response) -> str:
-    """Return what the server says about its refusal."""
-    try:
-        return str(response.json()["error"]["message"])
-    except (ValueError, LookupError, TypeError):
-        return f"{response.reason}: {response.text[:80]!r}"

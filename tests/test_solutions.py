@@ -45,6 +45,9 @@ def load(stem: str) -> ModuleType:
     return module
 
 
+get = load("01_basic_get")
+methods = load("02_methods_and_auth")
+client = load("03_sync_client")
 retry = load("06_retry_decorator")
 sse = load("07_sse_streaming")
 limiter = load("08_rate_limiter")
@@ -95,6 +98,50 @@ def test_stub_says_what_to_write(stub: Path) -> None:
     assert raised
     assert [line for line in raised if not line.startswith(f"raise NotImplementedError('{stub.stem}: write ")] == []
     assert 1 <= text.count("# TODO") <= 3
+
+
+# --- 01 to 03: bad input ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("body", ['"text"', {"items": None}, {"total": 3}, 4, None])
+def test_page_without_a_list(body: Any) -> None:
+    """A page that is no list of items is an error that names it, and no letters or keys become items."""
+    with MockServer() as server:
+        server.script(fault.status(200, body=body))
+        with pytest.raises(ValueError, match=r"no list of items in the page http://127\.0\.0\.1"):
+            get.fetch_all(server.url + "/get")
+
+
+def test_pages_in_a_circle() -> None:
+    """Pages that lead back to one of them end with an error that names it, and not never."""
+    with MockServer() as server:
+        for name, following in (("a", "b"), ("b", "c"), ("c", "b")):
+            link = f'<{server.url}/{following}>; rel="next"'
+            server.on(path=f"/{name}").reply(fault.status(200, body=[1], headers={"Link": link}))
+        with pytest.raises(ValueError, match=r"in a circle: .*/b again"):
+            get.fetch_all(server.url + "/a")
+        assert [record.path for record in server.records] == ["/a", "/b", "/c"]
+
+
+@pytest.mark.parametrize("token", [None, "", " \n"])
+def test_no_token(token: Any) -> None:
+    """There is no client without a token."""
+    with pytest.raises(ValueError, match="no token"):
+        methods.AgentsAPI("http://127.0.0.1:1", token)
+
+
+def test_line_break_after_a_token() -> None:
+    """A token that was copied with its line break is sent without it, and not shown in an error about a header."""
+    with MockServer() as server:
+        agents = methods.AgentsAPI(server.url, f"{server.api_key}\n")
+        assert agents.create("Ada")["name"] == "Ada"
+
+
+def test_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an address the client says which variable to set."""
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    with pytest.raises(ValueError, match="set OPENAI_BASE_URL"):
+        client.ChatClient(api_key="test")
 
 
 # --- 04: any number of prompts ----------------------------------------------------------------------------------------

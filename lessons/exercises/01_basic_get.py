@@ -9,8 +9,9 @@ def get_json(
     """Return the parsed body of the reply to a GET.
 
     params: the query. timeout: seconds to connect, and seconds of silence.
-    Raises requests.HTTPError for a 4xx or 5xx status, requests.Timeout for the silence,
-    and for a body that is no JSON a ValueError with its content type and its start.
+    Raises requests.HTTPError for a 4xx or 5xx status; for silence requests.Timeout, or
+    the timeout error of the library you use; and for a body that is no JSON a
+    ValueError that shows its content type and its first characters.
     """
     # TODO 1
     raise NotImplementedError("01_basic_get: write get_json")
@@ -19,8 +20,9 @@ def get_json(
 def fetch_all(url: str, params: dict[str, Any] | None = None) -> list[Any]:
     """Return the items of all pages, from the first page to the last.
 
-    A page is a list, or an object whose "items" are one. Its Link header says where the
-    next page is: rel="next". The last page has none. Raises what get_json raises.
+    A page is a list, or an object whose "items" are one. Its Link header holds the
+    address of the next page, parameters included, with rel="next"; the last page names
+    no next one. Raises what get_json raises, for a later page too.
     """
     # TODO 2
     raise NotImplementedError("01_basic_get: write fetch_all")

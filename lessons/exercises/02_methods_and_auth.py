@@ -7,9 +7,11 @@ class AgentsAPI:
     """The agents of a service: {"id": 1, "name": "Ada", "status": "active"}.
 
     base_url: as in http://127.0.0.1:8000; the agents are at /agents below it.
-    token: sent as bearer token with every request, and in no repr.
+    token: sent as bearer token with every request; in no address and in no repr.
+        Without one there is no client, but a ValueError.
     Every method raises PermissionError for a 401 or 403, ValueError with the server's
-    message for a 422, and requests.HTTPError for any other refusal.
+    message for a 422, and requests.HTTPError, or what your library has in its place,
+    for any other refusal.
     """
 
     def __init__(self, base_url: str, token: str) -> None:
@@ -19,7 +21,12 @@ class AgentsAPI:
     # TODO 2
 
     def create(self, name: str, status: str = "active") -> dict[str, Any]:
-        """Create an agent, and return it with the id that the server gave it."""
+        """Create an agent, and return it with the id that the server gave it.
+
+        A redirect is an error: if it were followed, the POST would become a GET.
+        After a lost reply nobody knows if the agent was made, so a second POST could
+        make it twice: let the error out.
+        """
         raise NotImplementedError("02_methods_and_auth: write create")
 
     def get(self, agent_id: int) -> dict[str, Any]:

@@ -13,7 +13,8 @@ class ChatClient:
     history: the questions and answers so far, oldest first, as messages.
 
     All calls use one connection, which close() or the end of a `with` block closes.
-    They raise requests.HTTPError for a status that is not 2xx.
+    They raise requests.HTTPError, or what your library has in its place, for a 4xx or
+    5xx status.
     """
 
     def __init__(
@@ -53,7 +54,8 @@ class ChatClient:
         """Ask something in the conversation so far, and return the answer's text.
 
         system: instructions that stand before all else; they are not kept in history.
-        A call that fails leaves history as it was. ValueError for an answer cut off.
+        ValueError for an answer that was cut off, with "length" as its finish_reason.
+        A call that fails leaves history as it was.
         """
         # TODO 3
         raise NotImplementedError("03_sync_client: write ask")

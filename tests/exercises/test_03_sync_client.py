@@ -1,6 +1,11 @@
 """Exercise 03: a client that holds a conversation over one connection."""
 
+import inspect
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from mock_server import MockServer, fault
@@ -16,6 +21,44 @@ def sent(server: MockServer, number: int = -1) -> dict:
 def spoken(messages: list) -> list[tuple[str, str]]:
     """Return the roles and texts of some messages."""
     return [(message["role"], message["content"]) for message in messages]
+
+
+class OneModel(BaseHTTPRequestHandler):
+    """Serves a connection, over which it tells the name of a model as often as it is asked."""
+
+    protocol_version = "HTTP/1.1"
+    is_closed: threading.Event
+
+    def do_GET(self) -> None:
+        """Answer any GET."""
+        models = [{"id": "nonce-4711", "object": "model", "created": 0, "owned_by": "us"}]
+        body = json.dumps({"object": "list", "data": models}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def finish(self) -> None:
+        """Note that the connection is closed."""
+        super().finish()
+        self.is_closed.set()
+
+    def log_message(self, *_: object) -> None:
+        """Write nothing to stderr."""
+
+
+@contextmanager
+def server_that_notes_the_end() -> Iterator[tuple[str, threading.Event]]:
+    """Run a server that sets an event when a client closes its connection; yield its base URL and the event."""
+    is_closed = threading.Event()
+    handler = type("Handler", (OneModel,), {"is_closed": is_closed})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/v1", is_closed
+        finally:
+            server.shutdown()
 
 
 @pytest.mark.points(2, hint="answer-text")
@@ -100,15 +143,24 @@ def test_system(answer, server):
     expect("system" not in roles, saw=f"history: {roles}", expected="no system message in history")
 
 
-@pytest.mark.points(2, hint="one-connection")
+@pytest.mark.points(1, hint="one-connection")
 def test_one_connection(answer, server):
-    """Many calls share one connection, in a with statement too."""
-    with call(answer, "ChatClient") as client:
-        call(client, "models")
-        for number in range(3):
-            call(client, "ask", f"Question {number}")
+    """Many calls share one connection."""
+    client = call(answer, "ChatClient")
+    call(client, "models")
+    for number in range(3):
+        call(client, "ask", f"Question {number}")
     connections = len({record.connection for record in server.records})
     expect(connections == 1, saw=f"4 requests on {connections} connections", expected="one connection for all")
+
+
+@pytest.mark.points(1, hint="one-connection")
+def test_with_statement(answer):
+    """The end of a with statement closes the connection."""
+    with server_that_notes_the_end() as (base_url, is_closed):
+        with call(answer, "ChatClient", base_url=base_url) as client:
+            expect(call(client, "models") == ["nonce-4711"], expected="['nonce-4711']")
+        expect(is_closed.wait(1), saw="the connection is still open", expected="close() to close the connection")
 
 
 @pytest.mark.points(1, hint="no-key")
@@ -153,28 +205,40 @@ def test_key_in_no_repr(answer, server):
 
 @pytest.mark.points(1, hint="status")
 def test_failed_call(answer, server):
-    """A call that fails raises an error, and leaves history as it was."""
+    """A 4xx or 5xx is an error, whatever was called, and leaves history as it was."""
     client = call(answer, "ChatClient")
-    server.script(fault.status(500))
-    with expect_raises(answer, Exception, expected="an error, because the status is 500"):
-        call(client, "ask", "What is HTTP?")
+    wanted = "requests.HTTPError, or what your library has in its place: the status says that this is no answer"
+    for method, arguments in (("chat", [[{"role": "user", "content": "Hi"}]]), ("models", []), ("ask", ["Hi"])):
+        for code in (400, 500):
+            server.script(fault.status(code))
+            with expect_raises(answer, Exception, expected=wanted) as caught:
+                call(client, method, *arguments)
+            expect(not isinstance(caught.value, LookupError | TypeError), expected=wanted)
     expect(client.history == [], saw=f"history: {client.history}", expected="an empty history")
 
 
 @pytest.mark.points(1, hint="timeout")
 def test_timeout(answer, server):
-    """A server that never answers does not hold the program."""
-    client = call(answer, "ChatClient", timeout=(0.3, 0.3))
-    server.script(fault.hang())
-    with expect_raises(answer, Exception, expected="an error after 0.3 s"):
+    """A silent server does not hold the program: after the timeout there is an error."""
+    client = call(answer, "ChatClient", timeout=(0.1, 0.1))
+    server.on(path="/v1/models").reply(fault.delay(1.5))
+    with expect_raises(answer, Exception, expected="an error after 0.1 s"):
         call(client, "models")
+    parameter = inspect.signature(answer.ChatClient).parameters.get("timeout")
+    expect(
+        parameter is None or parameter.default == (3.05, 30),
+        saw=f"timeout={parameter and parameter.default} if the caller gives none",
+        expected="a timeout in every call: timeout=(3.05, 30) if the caller gives none",
+    )
 
 
 @pytest.mark.points(1, hint="answer-text")
 def test_half_an_answer(answer, server):
-    """An answer that was cut off is a ValueError, not an answer."""
+    """An answer that was cut off is a ValueError, not an answer, and not kept in history."""
     half = {"role": "assistant", "content": "The sky is"}
     body = {"object": "chat.completion", "choices": [{"index": 0, "message": half, "finish_reason": "length"}]}
     server.script(fault.status(200, body=body))
+    client = call(answer, "ChatClient")
     with expect_raises(answer, ValueError, expected="ValueError, because the finish_reason is length"):
-        call(call(answer, "ChatClient"), "ask", "Why is the sky blue?")
+        call(client, "ask", "Why is the sky blue?")
+    expect(client.history == [], saw=f"history: {client.history}", expected="an empty history")

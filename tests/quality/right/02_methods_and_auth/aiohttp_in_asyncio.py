@@ -8,6 +8,9 @@ import aiohttp
 
 class AgentsAPI:
     def __init__(self, base_url, token):
+        if not token:
+            raise ValueError("no token")
+
         async def send(method, path, body):
             headers = {"Authorization": f"Bearer {token}"}
             async with (

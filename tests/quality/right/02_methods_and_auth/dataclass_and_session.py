@@ -12,6 +12,8 @@ class AgentsAPI:
     token: str = field(repr=False)
 
     def __post_init__(self):
+        if not self.token:
+            raise ValueError("no token")
         self.session = requests.Session()
         self.session.headers["Authorization"] = f"Bearer {self.token}"
 

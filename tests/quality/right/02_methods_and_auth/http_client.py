@@ -9,6 +9,8 @@ EXCEPTIONS = {401: PermissionError, 403: PermissionError, 404: LookupError, 422:
 
 class AgentsAPI:
     def __init__(self, base_url, token):
+        if not token:
+            raise ValueError("no token")
         self._host = urlsplit(base_url).netloc
         self.__token = token
 

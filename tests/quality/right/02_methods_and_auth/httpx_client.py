@@ -14,6 +14,8 @@ class Bearer(httpx.Auth):
 
 class AgentsAPI:
     def __init__(self, base_url, token):
+        if not token:
+            raise ValueError("no token")
         self.client = httpx.Client(base_url=base_url, auth=Bearer(token), timeout=5.0)
 
     def check(self, response):

@@ -11,6 +11,8 @@ class NoSuchAgent(KeyError):
 
 class AgentsAPI:
     def __init__(self, base_url, token):
+        if not token:
+            raise ValueError("no token")
         self.__token = token
         self.agents = base_url.rstrip("/") + "/agents"
         self.pool = urllib3.PoolManager(timeout=10, retries=urllib3.Retry(3, raise_on_status=False))

@@ -24,8 +24,9 @@ def get_json(url, params=None, timeout=10.0):
 
 
 def fetch_all(url, params=None):
-    items = []
-    while url:
+    items, seen = [], set()
+    while url and url not in seen:
+        seen.add(url)
         response = requests.get(url, params=params, timeout=10)
         response.raise_for_status()
         page = parse(response)

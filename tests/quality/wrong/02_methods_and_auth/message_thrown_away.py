@@ -1,7 +1,7 @@
 """A 422 becomes a ValueError that does not say what the server said.
 
 Rejected by: test_refused_create, test_refused_update
-Keeps: 17 points
+Keeps: 18 points
 """
 
 import requests
@@ -9,6 +9,8 @@ import requests
 
 class AgentsAPI:
     def __init__(self, base_url, token):
+        if not token:
+            raise ValueError("no token")
         self.url = base_url + "/agents"
         self._headers = {"Authorization": f"Bearer {token}"}
 

@@ -1,7 +1,7 @@
 """raise_for_status() alone: one class for every refusal, and the server's explanation is thrown away.
 
 Rejected by: test_missing_agent, test_wrong_token, test_forbidden, test_refused_create, test_refused_update
-Keeps: 13 points
+Keeps: 14 points
 """
 
 import requests
@@ -9,6 +9,8 @@ import requests
 
 class AgentsAPI:
     def __init__(self, base_url, token):
+        if not token:
+            raise ValueError("no token")
         self.url = base_url + "/agents"
         self._headers = {"Authorization": f"Bearer {token}"}
 

@@ -1,7 +1,7 @@
 """The status is not looked at, so the body of a refusal is returned as if it were an agent.
 
 Rejected by: test_missing_agent, test_wrong_token, test_forbidden, test_refused_create, test_refused_update, test_delete_that_failed
-Keeps: 12 points
+Keeps: 13 points
 """
 
 import requests
@@ -9,6 +9,8 @@ import requests
 
 class AgentsAPI:
     def __init__(self, base_url, token):
+        if not token:
+            raise ValueError("no token")
         self.url = base_url + "/agents"
         self._headers = {"Authorization": f"Bearer {token}"}
 

@@ -14,6 +14,10 @@ class AgentsAPI:
     base_url: str
     token: str
 
+    def __post_init__(self):
+        if not self.token:
+            raise ValueError("no token")
+
     @property
     def url(self):
         return self.base_url + "/agents"

@@ -9,6 +9,8 @@ import requests
 
 class AgentsAPI:
     def __init__(self, base_url, token):
+        if not token:
+            raise ValueError("no token")
         self.url = base_url + "/agents"
         self._headers = {"Authorization": f"Bearer {token}"}
 

