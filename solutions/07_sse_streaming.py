@@ -16,7 +16,7 @@ import httpx
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # seconds: of silence, and to connect
 
 
-@dataclass(slots=True)
+@dataclass
 class ServerSentEvent:
     """One event of a stream.
 
@@ -54,21 +54,28 @@ def iter_sse(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
     The rules are those of the WHATWG HTML standard, section 9.2.6. So a block without
     data is no event, and what comes after the last blank line is dropped.
     """
-    parser = _EventParser()
-    for text in _whole_lines(chunks):
-        *blocks, rest = text.split("\n\n")  # there was a blank line after each block
-        for block in blocks:
-            # A short cut for the usual event: one line of data, and nothing else.
-            if block[:6] == "data: " and "\n" not in block and not parser.is_inside:
-                yield ServerSentEvent("message", block[6:], parser.last_id)
-            else:
-                yield from parser.feed([*block.split("\n"), ""])
-        if rest:
-            yield from parser.feed(rest.split("\n")[:-1])
+    event, data, last_id, retry = "", [], "", None
+    for line in _lines(chunks):
+        if not line:
+            if data:
+                kind = event or "message"
+                yield ServerSentEvent(kind, "\n".join(data), last_id, retry)
+            event, data, retry = "", [], None
+            continue
+        name, _, value = line.partition(":")  # the name of a comment is empty
+        value = value.removeprefix(" ")
+        if name == "data":
+            data.append(value)
+        elif name == "event":
+            event = value
+        elif name == "id" and "\0" not in value:
+            last_id = value
+        elif name == "retry" and value.isascii() and value.isdecimal():
+            retry = int(value[:4000])  # int() refuses more than 4,300 digits
 
 
-def _whole_lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Yield the text of a stream as it arrives, in whole lines, each ending in LF.
+def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    """Yield the lines of a stream, each as soon as its end is here, and without it.
 
     Lines are found in the bytes: CR and LF are no part of a longer character in UTF-8,
     so none is ever split. Each byte is looked at once and joined once, so the time is
@@ -83,57 +90,15 @@ def _whole_lines(chunks: Iterable[bytes]) -> Iterator[str]:
         if b"\r" in chunk:
             ended_with_cr = chunk.endswith(b"\r")
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        end = chunk.rfind(b"\n") + 1
+        lines, end, rest = chunk.rpartition(b"\n")
         if not end:
             pending.append(chunk)
             continue
-        pending.append(chunk[:end])
-        text = b"".join(pending).decode("utf-8", "replace")
-        pending = [chunk[end:]]
+        text = b"".join([*pending, lines]).decode("utf-8", "replace")
+        pending = [rest]
         if not is_started:  # the stream may begin with a byte order mark
             text, is_started = text.removeprefix("\ufeff"), True
-        yield text
-
-
-class _EventParser:
-    """Turns lines into events.
-
-    last_id: the id that the stream named last.
-    is_inside: whether a line of the next event has been read already.
-    """
-
-    def __init__(self) -> None:
-        self.last_id = ""
-        self._begin()
-
-    def _begin(self) -> None:
-        self.is_inside = False
-        self._event, self._data, self._retry = "", [], None
-
-    def feed(self, lines: Iterable[str]) -> Iterator[ServerSentEvent]:
-        """Yield the events that end in these lines, which come without their LF."""
-        for line in lines:
-            if line:
-                self._read_field(line)
-                continue
-            event, data = self._event or "message", "\n".join(self._data)
-            if self._data:
-                yield ServerSentEvent(event, data, self.last_id, self._retry)
-            self._begin()
-
-    def _read_field(self, line: str) -> None:
-        """Take one field. A comment is a field whose name is empty, and so unknown."""
-        self.is_inside = True
-        name, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        if name == "data":
-            self._data.append(value)
-        elif name == "event":
-            self._event = value
-        elif name == "id" and "\0" not in value:
-            self.last_id = value
-        elif name == "retry" and value.isascii() and value.isdecimal():
-            self._retry = int(value[:4000])  # int() refuses more than 4,300 digits
+        yield from text.split("\n")
 
 
 def stream_chat(
@@ -149,26 +114,30 @@ def stream_chat(
     base_url, api_key, model: OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL of the
         environment unless given; ValueError if one of them is missing.
 
-    Raises StreamError for an error that the server reports, in the stream or in place
-    of it, and for a damaged event; IncompleteStreamError if the stream ends or breaks
-    with neither [DONE] nor a finish_reason. Both have the text so far in partial.
+    Raises StreamError, with the server's words in its message, for an error that the
+    server reports, in the stream or in place of it, and for a damaged event;
+    IncompleteStreamError if the stream ends or breaks with neither [DONE] nor a
+    finish_reason. Both have the text so far in partial.
     Leaving the loop early closes the connection.
     """
-    settings = {
-        "OPENAI_BASE_URL": base_url or os.environ.get("OPENAI_BASE_URL"),
-        "OPENAI_API_KEY": api_key or os.environ.get("OPENAI_API_KEY"),
-        "OPENAI_MODEL": model or os.environ.get("OPENAI_MODEL"),
-    }
-    if missing := [name for name, value in settings.items() if not value]:
-        raise ValueError(f"neither set nor passed: {', '.join(missing)}")
-    address, key, model = settings.values()
+    address = base_url or _setting("OPENAI_BASE_URL")
+    api_key = api_key or _setting("OPENAI_API_KEY")
+    model = model or _setting("OPENAI_MODEL")
     # The generator is another function: so the ValueError comes with the call of this
     # one, and not with the first piece.
     return _pieces(
         f"{address.rstrip('/')}/chat/completions",
-        {"Authorization": f"Bearer {key.strip()}", "Accept": "text/event-stream"},
+        {"Authorization": f"Bearer {api_key.strip()}"},
         {"model": model, "messages": messages, "stream": True},
     )
+
+
+def _setting(name: str) -> str:
+    """Return a variable of the environment; ValueError if there is none."""
+    value = os.environ.get(name)
+    if not value:
+        raise ValueError(f"set {name} in the environment, or pass it")
+    return value
 
 
 def _pieces(url: str, headers: dict[str, str], body: dict[str, Any]) -> Iterator[str]:
@@ -188,6 +157,8 @@ def _pieces(url: str, headers: dict[str, str], body: dict[str, Any]) -> Iterator
                 if text:
                     pieces.append(text)
                     yield text
+        if not is_finished:
+            raise IncompleteStreamError("the end came without [DONE] or finish_reason")
     except StreamError as error:
         error.partial = "".join(pieces)
         raise
@@ -195,23 +166,15 @@ def _pieces(url: str, headers: dict[str, str], body: dict[str, Any]) -> Iterator
         if not is_finished:
             message = f"{type(error).__name__} after {len(pieces)} pieces: {error}"
             raise IncompleteStreamError(message, "".join(pieces)) from error
-    if not is_finished:
-        message = f"no [DONE] and no finish_reason after {len(pieces)} pieces"
-        raise IncompleteStreamError(message, "".join(pieces))
 
 
 def _check_is_stream(response: httpx.Response) -> None:
-    """Raise StreamError, with the server's explanation, if the reply is no stream."""
-    content_type = response.headers.get("Content-Type", "no content type")
-    kind = content_type.partition(";")[0].strip().lower()
-    if response.is_success and kind == "text/event-stream":
-        return
-    response.read()
-    try:
-        explanation = response.json()["error"]["message"]
-    except (ValueError, LookupError, TypeError):
-        explanation = repr(response.text[:80])
-    raise StreamError(f"no stream: {response.status_code}, {kind}: {explanation}")
+    """Raise StreamError, with what the server says, if the reply is no stream."""
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if not response.is_success or kind != "text/event-stream":
+        response.read()
+        status = f"{response.status_code} {response.reason_phrase}"
+        raise StreamError(f"no stream, but {status}, {kind}: {response.text[:500]}")
 
 
 def _read_chunk(event: ServerSentEvent) -> tuple[str, str | None]:
@@ -223,11 +186,9 @@ def _read_chunk(event: ServerSentEvent) -> tuple[str, str | None]:
     try:
         chunk = json.loads(event.data)
         if event.event == "error" or chunk.get("error"):
-            error = chunk.get("error") or chunk
-            message = error.get("message") if isinstance(error, dict) else error
-            raise StreamError(f"the server reports: {message or event.data[:80]}")
+            raise StreamError(f"the server reports: {event.data[:500]}")
         for choice in chunk.get("choices") or []:
-            if choice.get("index", 0) == 0:
+            if not choice.get("index"):  # another one would be another answer
                 text = (choice.get("delta") or {}).get("content") or ""
                 return text, choice.get("finish_reason")
     except (ValueError, TypeError, AttributeError) as error:

@@ -60,9 +60,10 @@ def stream_chat(
     base_url, api_key, model: OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL of the
         environment unless given; ValueError if one of them is missing.
 
-    Raises StreamError for an error that the server reports, in the stream or in place
-    of it, and for a damaged event; IncompleteStreamError if the stream ends or breaks
-    with neither [DONE] nor a finish_reason. Both have the text so far in partial.
+    Raises StreamError, with the server's words in its message, for an error that the
+    server reports, in the stream or in place of it, and for a damaged event;
+    IncompleteStreamError if the stream ends or breaks with neither [DONE] nor a
+    finish_reason. Both have the text so far in partial.
     Leaving the loop early closes the connection.
     """
     # TODO 2

@@ -15,6 +15,7 @@ HELLO = [{"role": "user", "content": "Hello"}]
 TEXT = "nonce 4711: 你好 ✅ 👋"
 PIECES = [{"role": "assistant", "content": ""}, {"content": "Hel"}, {"content": "lo"}]  # the deltas of a short answer
 DONE = "data: [DONE]\n\n"
+STREAM = {"Content-Type": "text/event-stream"}
 
 
 def fields(event: Any) -> tuple[str, str, str, int | None]:
@@ -39,7 +40,7 @@ def chunk(delta: Any, reason: str | None = None) -> str:
 
 def stream(*events: str) -> Fault:
     """Return the reply that consists of these events."""
-    return fault.status(200, body="".join(events), headers={"Content-Type": "text/event-stream"})
+    return fault.status(200, body="".join(events), headers=STREAM)
 
 
 def ask(answer: Any, **options: Any) -> Iterator[str]:
@@ -47,11 +48,11 @@ def ask(answer: Any, **options: Any) -> Iterator[str]:
     return iter(call(answer, "stream_chat", HELLO, **options))
 
 
-def failing(answer: Any, wanted: str, **more: Any) -> tuple[str, Any]:
+def failing(answer: Any, wanted: str, *, expected: str = "", **options: Any) -> tuple[str, Any]:
     """Read a stream that must fail so; return the text that came before, and the exception."""
     pieces: list[str] = []
-    with expect_raises(answer, wanted, **more) as caught:
-        for piece in ask(answer):
+    with expect_raises(answer, wanted, expected=expected or wanted) as caught:
+        for piece in ask(answer, **options):
             pieces.append(piece)
     return "".join(pieces), caught.value
 
@@ -70,6 +71,8 @@ def test_fields(answer, server):
     check(answer, b"data:a\n\ndata: b\n\ndata:  c \n\n", "a", "b", " c ")
     check(answer, b"data: a: b:c\n\ndata:\ta\n\n", "a: b:c", "\ta")
     check(answer, b": hi\n\n:data: a\nsize: 3\nData: x\n data: y\ndata : z\ndata: b\n:\n\n", "b")
+    event = call(answer, "ServerSentEvent")
+    expect(fields(event) == ("message", "", "", None), expected="the defaults: message, no data, no id, no retry")
 
 
 @pytest.mark.points(1, hint="blank-line")
@@ -277,29 +280,27 @@ def test_damaged_event(answer, server):
 @pytest.mark.points(1, hint="no-stream")
 def test_no_stream(answer, server):
     """What is no stream at all is a StreamError, which says what the server said."""
-    with expect_raises(answer, "StreamError") as caught:
-        list(ask(answer, api_key="wrong-key-0000"))
-    said = str(caught.value)
-    expect("Incorrect API key" in said, saw=repr(said), expected="what the server says: Incorrect API key")
-    server.script(fault.html(502), fault.status(200, body={"choices": []}))
-    for _ in range(2):
-        failing(answer, "StreamError", expected="StreamError, because the reply is no event stream")
+    _, error = failing(answer, "StreamError", api_key="wrong-key-0000")
+    is_partial(error, "")
+    expect("Incorrect API key" in str(error), saw=repr(str(error)), expected="what the server says: Incorrect API key")
+    server.script(fault.status(200, body={"error": {"message": "overloaded: 4711"}}), fault.html(502))
+    _, error = failing(answer, "StreamError", expected="StreamError, because the reply is JSON, and no event stream")
+    expect("overloaded: 4711" in str(error), saw=repr(str(error)), expected="what the server says: overloaded: 4711")
+    failing(answer, "StreamError", expected="StreamError, because the reply is HTML, and no event stream")
 
 
 @pytest.mark.points(1, hint="leave-early")
+@pytest.mark.server(token_delay=0.02)
 def test_leaving_early(answer, server):
     """Whoever leaves the loop early closes the connection."""
-    server.on().reply(text=TEXT)
-    server.script(fault.stall(after_events=2))
+    server.on().reply(text="nonce" + " and so on" * 20)
     source = ask(answer)
     expect(next(source) == "nonce", expected="the first piece, 'nonce'")
     if hasattr(source, "close"):
         call(source, "close")  # a for loop does this where nobody else holds the generator
     del source
-    try:
-        server.wait_for(1, timeout=1.0)
-    except TimeoutError:
-        expect(False, saw="the connection is still open", expected="a closed connection: nobody reads on")
+    end = server.wait_for(1, timeout=3.0)[0].end
+    expect(end != "complete", saw="the server could send all of it", expected="a closed connection: nobody reads on")
 
 
 @pytest.mark.points(1, hint="where-to-begin")
