@@ -22,7 +22,8 @@ class APIError(Exception):
     status: the status code; None if no whole reply came.
     code: the short name of the error in the reply's body, such as "invalid_api_key".
     request_id: the reply's x-request-id, to quote when you ask for help.
-    retry_after: seconds that the server asks you to wait.
+    retry_after: seconds to wait, from the reply's Retry-After: a number or a date, of
+        which one in the past means 0.0. None if there is none that can be read.
     """
 
     is_retryable = False  # True in a class whose call can succeed later, unchanged
@@ -95,6 +96,8 @@ _BY_STATUS = {
     408: APITimeoutError,
     429: RateLimitError,
 }
+# For any other status, by its first digit: 3xx is a redirect that was not followed.
+_BY_FAMILY = {3: InvalidResponseError, 4: BadRequestError}
 # The first that fits decides: the particular above the general.
 _BY_EXCEPTION = (
     (requests.Timeout, APITimeoutError),
@@ -111,20 +114,17 @@ def raise_for_error(response: requests.Response) -> None:
 
     Good is any 2xx without a body, or with JSON in which there is no "error". The error
     says what the server says, and has status, code, request_id and retry_after from it.
+    A server says it as {"error": {"message": "…", "code": "…"}}, {"error": "…"} or
+    {"message": "…"} in JSON; what is said in no such way is up to you.
     """
     body = None
     is_success = 200 <= response.status_code <= 299
-    content_type = response.headers.get("Content-Type", "")
-    if is_success and content_type.startswith("text/event-stream"):
-        return
     try:
         body = response.json() if response.content else None
     except requests.JSONDecodeError as cause:
         if is_success:
-            start = response.text[:60]
-            raise _error(
-                InvalidResponseError, response, f"no JSON: {start!r}"
-            ) from cause
+            message = f"no JSON: {response.text[:60]!r}"
+            raise _error(InvalidResponseError, response, message) from cause
     if is_success and not (isinstance(body, dict) and body.get("error")):
         return
     message, code = _explanation(response, body)
@@ -132,7 +132,7 @@ def raise_for_error(response: requests.Response) -> None:
 
 
 def is_retryable(error: BaseException) -> bool:
-    """Say whether the same call, unchanged, can succeed later."""
+    """Say whether the same call, unchanged, can succeed later. No bug can."""
     return isinstance(error, APIError) and error.is_retryable
 
 
@@ -166,13 +166,7 @@ def _class_for(status: int, code: str | None) -> type[APIError]:
     """Return the error for a status, and for the code in the body of the reply."""
     if code == "insufficient_quota":
         return QuotaExceededError
-    if status in _BY_STATUS:
-        return _BY_STATUS[status]
-    if 400 <= status <= 499:
-        return BadRequestError
-    if 200 <= status <= 299 or 500 <= status <= 599:
-        return ServerError
-    return InvalidResponseError  # such as a redirect that was not followed
+    return _BY_STATUS.get(status) or _BY_FAMILY.get(status // 100, ServerError)
 
 
 def _error(
@@ -216,9 +210,7 @@ def _seconds(value: str | None) -> float | None:
     if value.isascii() and value.isdecimal():
         return float(value)
     try:
-        date = parsedate_to_datetime(value)
-        return max(
-            0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - time.time()
-        )
+        date = parsedate_to_datetime(value).replace(tzinfo=UTC)  # always GMT
     except (ValueError, OverflowError):
         return None
+    return max(0.0, date.timestamp() - time.time())

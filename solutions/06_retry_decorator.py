@@ -39,7 +39,8 @@ _MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 _MONTH = f"(?P<month>{_MONTHS})"
 _DAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _LONG_DAY = "(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
-_TIME = "(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
+# The second 60 is a leap second.
+_TIME = "(?P<hour>[01][0-9]|2[0-3]):(?P<minute>[0-5][0-9]):(?P<second>[0-5][0-9]|60)"
 _DATES = (
     # Sun, 06 Nov 1994 08:49:37 GMT: the form that servers have to send.
     re.compile(
@@ -60,14 +61,15 @@ def parse_retry_after(value: str | None, now: float | None = None) -> float | No
     """Return the seconds that a Retry-After header asks you to wait.
 
     The header holds whole seconds, or a date in one of three forms, always in GMT
-    (RFC 9110, sections 10.2.3 and 5.6.7). A date in the past gives 0.0. None if there
-    is no header, or if it holds neither. Whatever the value is, this raises no error.
+    (RFC 9110, sections 10.2.3 and 5.6.7); one of them has a year of two digits, which
+    is in the past if it would be more than 50 years ahead. A date in the past gives
+    0.0. None if there is no header, or if it holds neither. No value raises an error.
 
     now: the present in seconds since 1970, as time.time() gives it, which None asks.
     """
     if not isinstance(value, str):
         return None
-    value = value.strip(" \t")
+    value = value.strip()
     if value.isascii() and value.isdecimal():
         return min(
             float(value), sys.float_info.max
@@ -89,12 +91,11 @@ def _parse_date(value: str, now: float) -> int | None:
         int(found[part]) for part in ("year", "day", "hour", "minute", "second")
     )
     month = _MONTHS.split("|").index(found["month"]) + 1
-    if hour > 23 or minute > 59 or second > 60:  # 60 is a leap second
-        return None
-    if len(found["year"]) == 2:  # the last such year that is no 50 years ahead
+    if len(found["year"]) == 2:  # it is in the past if it seems over 50 years ahead
         present = time.gmtime(now)
-        year = present.tm_year + 50 - (present.tm_year + 50 - year) % 100
-        if (year - 50, month, day, hour, minute, second) > present[:6]:
+        latest = (present.tm_year + 50, *present[1:])
+        year += latest[0] - latest[0] % 100
+        if (year, month, day, hour, minute, second) > latest:
             year -= 100
     try:
         datetime.date(year, month, day)
@@ -128,12 +129,12 @@ def retry_on_error(
 
     An error's retry_after, in seconds, is a wait that is never cut short: if it is more
     than max_delay or the deadline allows, there is no retry. In the end the last error
-    itself is raised. ValueError for a number below 0, TypeError for other nonsense.
+    itself is raised. ValueError for a number below 0, TypeError for what is no number.
     """
-    if callable(max_retries):
-        raise TypeError("retry_on_error needs its parentheses: @retry_on_error()")
-    if not isinstance(max_retries, int):
-        raise TypeError(f"max_retries must be a whole number, not {max_retries!r}")
+    if not isinstance(max_retries, int):  # a function, if the parentheses are missing
+        raise TypeError(
+            f"@retry_on_error(max_retries=…) needs a whole number, not {max_retries!r}"
+        )
     exceptions = (exceptions,) if isinstance(exceptions, type) else tuple(exceptions)
     for kind in exceptions:  # or a wrong one would be found only by the first failure
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
@@ -148,12 +149,10 @@ def retry_on_error(
     )
 
     def decorate(function: Function) -> Function:
-        if not callable(function):
+        generators = (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+        # A generator fails while it is read, when its call is over: repeat the reading.
+        if not callable(function) or any(test(function) for test in generators):
             raise TypeError(f"only a function can be repeated, not {function!r}")
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(
-            function
-        ):
-            raise TypeError("a generator fails while it is read: repeat the reading")
         if inspect.iscoroutinefunction(function):
             return _repeat_async(function, exceptions, policy, sleep or asyncio.sleep)
         return _repeat(function, exceptions, policy, sleep or time.sleep)
@@ -161,7 +160,7 @@ def retry_on_error(
     return decorate
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Policy:
     """The settings of retry_on_error; dice are its rng, or None without jitter."""
 
@@ -190,8 +189,7 @@ class _Waits:
         """Return the seconds to wait after an error, or None to give up."""
         policy = self._policy
         asked = getattr(error, "retry_after", None)
-        if not isinstance(asked, int | float) or not asked > 0:
-            asked = 0.0
+        asked = max(0.0, asked) if isinstance(asked, int | float) else 0.0
         if policy.dice:  # on top of what was asked, or all clients come back at once
             wait = asked + policy.dice.uniform(0.0, self._delay)
         else:

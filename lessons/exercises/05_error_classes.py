@@ -11,7 +11,8 @@ class APIError(Exception):
     status: the status code; None if no whole reply came.
     code: the short name of the error in the reply's body, such as "invalid_api_key".
     request_id: the reply's x-request-id, to quote when you ask for help.
-    retry_after: seconds that the server asks you to wait.
+    retry_after: seconds to wait, from the reply's Retry-After: a number or a date, of
+        which one in the past means 0.0. None if there is none that can be read.
     """
 
     def __init__(
@@ -73,13 +74,15 @@ def raise_for_error(response: requests.Response) -> None:
 
     Good is any 2xx without a body, or with JSON in which there is no "error". The error
     says what the server says, and has status, code, request_id and retry_after from it.
+    A server says it as {"error": {"message": "…", "code": "…"}}, {"error": "…"} or
+    {"message": "…"} in JSON; what is said in no such way is up to you.
     """
     # TODO 1
     raise NotImplementedError("05_error_classes: write raise_for_error")
 
 
 def is_retryable(error: BaseException) -> bool:
-    """Say whether the same call, unchanged, can succeed later."""
+    """Say whether the same call, unchanged, can succeed later. No bug can."""
     # TODO 2
     raise NotImplementedError("05_error_classes: write is_retryable")
 

@@ -27,8 +27,9 @@ def parse_retry_after(value: str | None, now: float | None = None) -> float | No
     """Return the seconds that a Retry-After header asks you to wait.
 
     The header holds whole seconds, or a date in one of three forms, always in GMT
-    (RFC 9110, sections 10.2.3 and 5.6.7). A date in the past gives 0.0. None if there
-    is no header, or if it holds neither. Whatever the value is, this raises no error.
+    (RFC 9110, sections 10.2.3 and 5.6.7); one of them has a year of two digits, which
+    is in the past if it would be more than 50 years ahead. A date in the past gives
+    0.0. None if there is no header, or if it holds neither. No value raises an error.
 
     now: the present in seconds since 1970, as time.time() gives it, which None asks.
     """
@@ -61,7 +62,7 @@ def retry_on_error(
 
     An error's retry_after, in seconds, is a wait that is never cut short: if it is more
     than max_delay or the deadline allows, there is no retry. In the end the last error
-    itself is raised. ValueError for a number below 0, TypeError for other nonsense.
+    itself is raised. ValueError for a number below 0, TypeError for what is no number.
     """
     # TODO 2
     raise NotImplementedError("06_retry_decorator: write retry_on_error")

@@ -83,9 +83,10 @@ def raise_for_error(response):
         except ValueError as error:
             cause = error
     facts = {"status": response.status_code, "request_id": response.headers.get("X-Request-Id")}
-    if response.ok and cause:
+    is_good = 200 <= response.status_code < 300
+    if is_good and cause:
         raise InvalidResponseError(f"no JSON: {response.text[:80]!r}", **facts) from cause
-    if response.ok and not (isinstance(body, dict) and body.get("error")):
+    if is_good and not (isinstance(body, dict) and body.get("error")):
         return
     wait = response.headers.get("Retry-After", "")
     if wait.isdigit():

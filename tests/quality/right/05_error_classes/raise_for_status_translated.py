@@ -79,6 +79,8 @@ def raise_for_error(response):
         response.raise_for_status()
     except exceptions.HTTPError as error:
         raise translate(kind_of(response), response) from error
+    if response.status_code >= HTTPStatus.MULTIPLE_CHOICES:  # which raise_for_status() lets through
+        raise translate(InvalidResponseError, response)
     if response.status_code == HTTPStatus.NO_CONTENT or not response.content:
         return
     try:

@@ -29,7 +29,7 @@ def parse_retry_after(value, now=None):
         return None
     year, month, day = int(found[3] or found[9] or 0), found[2] or found[4], int(found[1] or found[5])
     if year < 100:
-        year += 2000 if year < 70 else 1900
+        year += 2000 if year < 69 else 1900
     try:
         clock = [int(found[number]) for number in (6, 7, 8)]
         date = datetime.datetime(year, MONTHS.index(month) + 1, day, *clock, tzinfo=datetime.UTC)

@@ -76,17 +76,17 @@ def raise_for_error(response):
     try:
         body = response.json() if response.content else None
     except requests.JSONDecodeError as error:
-        if response.ok:
+        if status < 300:
             raise InvalidResponseError(f"no JSON: {response.text[:60]}", status=status) from error
         body = None
     body = body or {}
     found = body.get("error")
-    if response.ok and not found:
+    if status < 300 and not found:
         return
     if not isinstance(found, dict):
         found = {"message": found or body.get("message")}
     code = found.get("code")
-    kind = ServerError if response.ok else class_for(status, code)
+    kind = ServerError if status < 300 else class_for(status, code)
     raise kind(
         found.get("message") or response.text[:60],
         status=status,

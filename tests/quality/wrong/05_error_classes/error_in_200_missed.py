@@ -76,12 +76,12 @@ def raise_for_error(response):
     try:
         body = response.json() if response.content else None
     except requests.JSONDecodeError as error:
-        if response.ok:
+        if status < 300:
             raise InvalidResponseError(f"no JSON: {response.text[:60]}", status=status) from error
         body = None
     body = body if isinstance(body, dict) else {}
     found = body.get("error")
-    if response.ok:
+    if status < 300:
         return
     if not isinstance(found, dict):
         found = {"message": found or body.get("message")}

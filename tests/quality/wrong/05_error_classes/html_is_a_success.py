@@ -79,12 +79,12 @@ def raise_for_error(response):
         body = None
     body = body if isinstance(body, dict) else {}
     found = body.get("error")
-    if response.ok and not found:
+    if status < 300 and not found:
         return
     if not isinstance(found, dict):
         found = {"message": found or body.get("message")}
     code = found.get("code")
-    kind = ServerError if response.ok else class_for(status, code)
+    kind = ServerError if status < 300 else class_for(status, code)
     raise kind(
         found.get("message") or response.text[:60],
         status=status,

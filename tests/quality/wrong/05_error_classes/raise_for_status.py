@@ -76,12 +76,12 @@ def raise_for_error(response):
     try:
         body = response.json() if response.content else None
     except requests.JSONDecodeError as error:
-        if response.ok:
+        if status < 300:
             raise InvalidResponseError(f"no JSON: {response.text[:60]}", status=status) from error
         body = None
     body = body if isinstance(body, dict) else {}
     found = body.get("error")
-    if response.ok and not found:
+    if status < 300 and not found:
         return
     if not isinstance(found, dict):
         found = {"message": found or body.get("message")}
@@ -91,7 +91,7 @@ def raise_for_error(response):
         message = "the server failed"
     except requests.HTTPError as error:
         message = str(error)
-    kind = ServerError if response.ok else class_for(status, code)
+    kind = ServerError if status < 300 else class_for(status, code)
     raise kind(
         message,
         status=status,
