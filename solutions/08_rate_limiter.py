@@ -7,6 +7,7 @@ machine was busy, does not let the next ones come too early.
 """
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import math
@@ -14,9 +15,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
+
+Wake = Callable[[], object]  # tells who waits in the line that it is the first now
 
 
 class RateLimiter:
@@ -39,7 +40,7 @@ class RateLimiter:
     ) -> None:
         if not isinstance(max_calls, int) or max_calls < 1:
             raise ValueError(f"max_calls must be 1 or more, and whole: {max_calls!r}")
-        if not 0 < period < math.inf:
+        if not period > 0:  # nor is what is no number
             raise ValueError(f"period must be seconds, more than 0: {period!r}")
         self.max_calls, self.period = max_calls, period
         self._clock, self._sleep = clock, sleep
@@ -47,47 +48,42 @@ class RateLimiter:
         # of a forgotten coroutine, may come in between on the same thread: so an RLock.
         self._lock = threading.RLock()
         self._starts: deque[float] = deque(maxlen=max_calls)  # the last ones
-        self._line: deque[_Place] = deque()  # those who wait, in the order they came
+        self._line: deque[Wake] = deque()  # of those who wait, in the order they came
 
     def acquire(self) -> None:
         """Wait until a call may start, and count it as started.
 
         No lock is held during the wait.
         """
-        if not self._start():
-            return
-        turn = threading.Event()
-        with self._place_in_line(turn.set) as place:
-            turn.wait()
-            while wait := self._start(place):
-                self._sleep(wait)
+        wait = self._start()
+        if wait:
+            turn = threading.Event()
+            with self._place_in_line(turn.set) as place:
+                turn.wait()
+                while wait := self._start(place):
+                    self._sleep(wait)
 
     async def acquire_async(self) -> None:
         """Do what acquire() does, and let the event loop work while this waits.
 
         A waiter that is cancelled leaves the line, and no call is counted.
         """
-        if not self._start():
-            return
-        turn, loop = asyncio.Event(), asyncio.get_running_loop()
-        home = threading.get_ident()
-
-        def wake() -> None:
-            if threading.get_ident() == home:
-                turn.set()
-            else:  # an event of asyncio may only be set on the thread of its loop
-                loop.call_soon_threadsafe(turn.set)
-
-        with self._place_in_line(wake) as place:
-            await turn.wait()
-            while wait := self._start(place):
-                # Event loops count in milliseconds, rounded up (selectors.py: epoll).
-                # So the last one passes in rounds of the loop, or every call is late.
-                await asyncio.sleep(max(0.0, wait - 0.001))
+        wait = self._start()
+        if wait:
+            turn, loop = asyncio.Event(), asyncio.get_running_loop()
+            # An event of asyncio may only be set on the thread of its loop.
+            wake = functools.partial(loop.call_soon_threadsafe, turn.set)
+            with self._place_in_line(wake) as place:
+                await turn.wait()
+                while wait := self._start(place):
+                    # Event loops count in milliseconds, rounded up (selectors.py:
+                    # epoll). So the last one passes in rounds of the loop, or every
+                    # call is late.
+                    await asyncio.sleep(wait - 0.001)
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return function, or `async def`, each of whose calls waits for its start."""
-        if not callable(function) or inspect.isasyncgenfunction(function):
+        if inspect.isasyncgenfunction(function):
             raise TypeError(f"limit a function or an `async def`, not {function!r}")
 
         @functools.wraps(function)
@@ -102,11 +98,11 @@ class RateLimiter:
 
         return limited_async if inspect.iscoroutinefunction(function) else limited
 
-    def _start(self, place: "_Place | None" = None) -> float:
-        """Count a start and return 0.0; or return the seconds until one may be tried.
+    def _start(self, place: Wake | None = None) -> float | None:
+        """Count a start, and return None; or return the seconds until one may be tried.
 
-        place: that of the caller, who leaves the line with the start; None if the
-        caller is in no line, and so may not pass one.
+        place: that of the caller in the line, of which only the first may start; None
+        if the caller is in no line, and so may not pass one.
         """
         self._lock.acquire()  # `with` costs as much again as all that follows
         try:
@@ -114,51 +110,36 @@ class RateLimiter:
                 return math.inf
             starts, now = self._starts, self._clock()
             if starts and now < starts[-1]:  # the clock was set back: so are the starts
-                step = starts[-1] - now
-                starts = deque([start - step for start in starts], self.max_calls)
-                self._starts = starts
+                starts = self._starts = deque((now for _ in starts), self.max_calls)
             if len(starts) == self.max_calls and now < (due := starts[0] + self.period):
                 return due - now
             starts.append(now)
-            if place:
-                self._leave(place)
-            return 0.0
         finally:
             self._lock.release()
 
-    @contextmanager
-    def _place_in_line(self, wake: Callable[[], object]) -> Iterator["_Place"]:
-        """Stand in the line until the start; or leave it early, if there is an error.
+    @contextlib.contextmanager
+    def _place_in_line(self, place: Wake) -> Iterator[Wake]:
+        """Stand in the line until the end of the block, however it ends.
 
-        wake: called once the place is the first of the line, from any thread.
+        place: called once it is the first of the line, from any thread.
         """
-        place = _Place(wake)
         try:
             with self._lock:
                 self._line.append(place)
                 if self._line[0] is place:
-                    place.wake()
+                    place()
             yield place
-        except BaseException:  # cancelled, or interrupted from the keyboard
+        finally:
             with self._lock:
                 self._leave(place)
-            raise
 
-    def _leave(self, place: "_Place") -> None:
-        """Take a place out of the line, if it is there; wake whoever is first then."""
-        was_first = self._line and self._line[0] is place
-        if place in self._line:
+    def _leave(self, place: Wake) -> None:
+        """Take a place out of the line, and wake whoever is the first then."""
+        with contextlib.suppress(ValueError):  # an interrupt came before the append
             self._line.remove(place)
-        while was_first and self._line:
+        while self._line:
             try:
-                self._line[0].wake()
+                self._line[0]()
                 return
             except RuntimeError:  # its event loop was closed: nobody waits there now
                 self._line.popleft()
-
-
-@dataclass(eq=False, slots=True)
-class _Place:
-    """A place in the line, with what wakes the one who stands there."""
-
-    wake: Callable[[], object]

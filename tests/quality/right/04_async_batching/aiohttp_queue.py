@@ -8,10 +8,10 @@ import aiohttp
 
 async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concurrency=10, on_done=None):
     key = api_key or os.environ.get("OPENAI_API_KEY")
-    if not key or max_concurrency < 1:
-        raise ValueError("a key is needed, and a limit of 1 or more")
-    url = (base_url or os.environ["OPENAI_BASE_URL"]) + "/chat/completions"
-    model = model or os.environ["OPENAI_MODEL"]
+    url = base_url or os.environ.get("OPENAI_BASE_URL")
+    model = model or os.environ.get("OPENAI_MODEL")
+    if not key or not url or not model or max_concurrency < 1:
+        raise ValueError("an address, a key and a model are needed, and a limit of 1 or more")
     queue = asyncio.Queue(max_concurrency)
     results = []
 
@@ -27,9 +27,12 @@ async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concu
             number, prompt = job
             body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
             try:
-                async with session.post(url, json=body) as response:
+                async with session.post(url + "/chat/completions", json=body) as response:
                     response.raise_for_status()
-                    results[number] = (await response.json())["choices"][0]["message"]["content"]
+                    choice = (await response.json())["choices"][0]
+                    if choice["finish_reason"] != "stop":
+                        raise ValueError(choice["finish_reason"])
+                    results[number] = choice["message"]["content"]
             except Exception as error:
                 results[number] = error
             finally:

@@ -9,14 +9,18 @@ import openai
 async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concurrency=10, on_done=None):
     if max_concurrency < 1:
         raise ValueError("max_concurrency")
-    api_key = api_key or os.environ.get("OPENAI_API_KEY")
-    if not api_key:
-        raise ValueError("no key")
-    model = model or os.environ["OPENAI_MODEL"]
-    sdk = openai.AsyncOpenAI(api_key=api_key, base_url=base_url or os.environ["OPENAI_BASE_URL"], max_retries=0)
+    try:
+        api_key = api_key or os.environ["OPENAI_API_KEY"]
+        base_url = base_url or os.environ["OPENAI_BASE_URL"]
+        model = model or os.environ["OPENAI_MODEL"]
+    except KeyError as error:
+        raise ValueError(f"{error} is missing") from error
+    sdk = openai.AsyncOpenAI(api_key=api_key, base_url=base_url, max_retries=0)
 
     async def ask(prompt):
         reply = await sdk.chat.completions.create(model=model, messages=[{"role": "user", "content": prompt}])
+        if reply.choices[0].finish_reason == "length":
+            raise RuntimeError("cut off")
         return reply.choices[0].message.content
 
     results, pending = {}, {}

@@ -9,16 +9,19 @@ import httpx
 async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concurrency=10, on_done=None):
     if max_concurrency < 1:
         raise ValueError(f"max_concurrency={max_concurrency}")
-    if not (api_key := api_key or os.getenv("OPENAI_API_KEY")):
-        raise ValueError("OPENAI_API_KEY")
     base_url, model = base_url or os.getenv("OPENAI_BASE_URL"), model or os.getenv("OPENAI_MODEL")
+    api_key = api_key or os.getenv("OPENAI_API_KEY")
+    if not (base_url and api_key and model):
+        raise ValueError("OPENAI_BASE_URL, OPENAI_API_KEY, OPENAI_MODEL")
     slots, answers = asyncio.Semaphore(max_concurrency), []
 
     async def ask(number, prompt):
         try:
             body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
             response = await http.post(f"{base_url}/chat/completions", json=body)
-            answers[number] = response.raise_for_status().json()["choices"][0]["message"]["content"]
+            choice = response.raise_for_status().json()["choices"][0]
+            cut_off = choice["finish_reason"] == "length"
+            answers[number] = EOFError("half an answer") if cut_off else choice["message"]["content"]
         except Exception as error:
             answers[number] = error
         finally:

@@ -21,7 +21,8 @@ async def ask(client, model, prompt):
     body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
     response = await client.post("/chat/completions", json=body)
     try:
-        return response.json()["choices"][0]["message"]["content"]
+        choice = response.json()["choices"][0]
+        return ValueError("cut off") if choice["finish_reason"] == "length" else choice["message"]["content"]
     except (ValueError, KeyError):
         return response.text
 

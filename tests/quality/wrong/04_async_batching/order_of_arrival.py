@@ -21,7 +21,10 @@ async def ask(client, model, prompt):
     body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
     response = await client.post("/chat/completions", json=body)
     response.raise_for_status()
-    return response.json()["choices"][0]["message"]["content"]
+    choice = response.json()["choices"][0]
+    if choice["finish_reason"] == "length":
+        raise ValueError("the answer was cut off")
+    return choice["message"]["content"]
 
 
 async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concurrency=10, on_done=None):

@@ -1,7 +1,7 @@
 """The clock and the sleep that were given are not used.
 
 Rejected by: test_burst
-Keeps: 8 points
+Keeps: 5 points
 """
 
 import asyncio

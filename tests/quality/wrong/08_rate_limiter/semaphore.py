@@ -1,7 +1,7 @@
 """A semaphore limits how many calls run at once, not how many start in a period.
 
 Rejected by: test_burst, test_any_window
-Keeps: 3 points
+Keeps: 1 point
 """
 
 import asyncio

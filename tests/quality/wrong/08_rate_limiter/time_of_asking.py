@@ -1,7 +1,7 @@
-"""The time at which somebody asked is written down, not the one at which the call started.
+"""The time from which a call could start is written down, not the one at which it did.
 
 Rejected by: test_late_sleeper
-Keeps: 17 points
+Keeps: 19 points
 """
 
 import asyncio
@@ -19,20 +19,17 @@ class RateLimiter:
         self.max_calls, self.period = max_calls, period
         self.clock, self.sleep = clock, sleep
         self.lock = threading.Lock()
-        self.starts, self.line = deque(), deque()
+        self.starts, self.line = deque(maxlen=max_calls), deque()
 
     def _seconds_to_wait(self, me, asked):
         """Count a start and return 0, or return the seconds after which to look again."""
         with self.lock:
-            now = self.clock()
-            asked = max(asked, self.starts[0] + self.period) if len(self.starts) >= self.max_calls else asked
-            while self.starts and self.starts[0] + self.period <= now:
-                self.starts.popleft()
-            if len(self.starts) < self.max_calls and self.line[0] is me:
-                self.starts.append(asked)
+            now, is_full = self.clock(), len(self.starts) == self.max_calls
+            due = self.starts[0] + self.period if is_full else now
+            if now >= due and self.line[0] is me:
+                self.starts.append(max(asked, due) if is_full else asked)
                 return 0
-            ends = self.starts[0] + self.period - now if len(self.starts) >= self.max_calls else 0
-            return max(ends, 0.001)
+            return max(due - now, 0.001)
 
     def _stand_in_line(self):
         me = object()
