@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 from . import practice
 from .doctor import INSTALL, diagnose, missing_packages
+from .results import WIDTH
 
 ROOT = Path(__file__).resolve().parents[1]
-WIDTH = 80  # columns
 _WORDS = {"a": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 _SECONDS = re.compile(rf"\b([\d.]+|{'|'.join(_WORDS)})\s+(?:s|seconds?)\b")
 
@@ -69,18 +69,24 @@ def list_lessons(_: argparse.Namespace) -> int:
         title, seconds = describe(lesson.script)
         paths = [path.relative_to(ROOT).as_posix() if path else "-" for path in (lesson.notebook, lesson.script)]
         files = "    {:<36} {:<31}".format(*paths)
-        print(f"{lesson.number}  {textwrap.shorten(title, WIDTH - len('01  '), placeholder='...')}".rstrip())
+        print(textwrap.fill(f"{lesson.number}  {title}", WIDTH, subsequent_indent="    ").rstrip())
         print(f"{files}{f'{seconds:g} s' if seconds else '':>8}".rstrip())
         if lesson.stem in exercises:
             exercise = exercises[lesson.stem]
-            print(f"    {exercise.stub.relative_to(ROOT).as_posix():<40} {progress.describe(exercise)}")
+            path = (exercise.answers or [exercise.stub])[0].relative_to(ROOT).as_posix()
+            print(f"    {path:<40} {progress.describe(exercise)}")
     if not lessons:
         return _complain("there are no lessons in this folder")
     print("\nThe seconds are those of the script.\nOpen the notebooks: jupyter lab notebooks")
     print(f"Run a script:       python -m lessons run {lessons[0].number}")
-    if exercises:
-        print(f"Begin an exercise:  python -m lessons start {lessons[0].number}")
-        print(f"\nPoints so far: {practice.total(progress)}")
+    if not exercises:
+        return 0
+    if unsolved := progress.unsolved():
+        begin = ("Check your answer:", "check") if unsolved[0].answers else ("Begin an exercise:", "start")
+        print(f"{begin[0]}  python -m lessons {begin[1]} {unsolved[0].number}")
+    print(f"\nPoints so far: {practice.total(progress)}")
+    if not unsolved:
+        print("You have solved every exercise of this course. Congratulations.")
     return 0
 
 
@@ -117,8 +123,11 @@ def run_doctor(_: argparse.Namespace) -> int:
     return diagnose(ROOT)
 
 
-def _complain(sentence: str, status: int = 2) -> int:
-    print(f"lessons: {sentence}", file=sys.stderr)
+def _complain(text: str, status: int = 2) -> int:
+    sentence, *rest = f"lessons: {text}".splitlines()
+    whole = re.sub(r"python -m .*", lambda command: command[0].replace(" ", "\0"), sentence)  # a line to copy
+    lines = textwrap.wrap(whole, WIDTH, break_long_words=False, break_on_hyphens=False)
+    print("\n".join([*lines, *rest]).replace("\0", " "), file=sys.stderr)
     return status
 
 

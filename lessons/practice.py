@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .doctor import INSTALL, missing_packages
-from .results import GENERAL, Result, explain, score
+from .results import GENERAL, WIDTH, Result, explain, score
 
 ROOT = Path(__file__).resolve().parents[1]
-WIDTH = 80  # columns
+POINTS = 20  # of an exercise that was not checked yet
 POLL = 0.3  # seconds between two looks at a file
 GREEN, YELLOW, BOLD = "32", "33", "1"
 
@@ -135,10 +135,16 @@ class Progress:
             return "not started"
         return f"{self.get(exercise, 'points')} of {most} points" if most else "started"
 
+    def unsolved(self) -> list[Exercise]:
+        """Return the exercises that are still to be solved."""
+        return [exercise for exercise in find_exercises() if not self.get(exercise, "solved", False)]
 
-def total(progress: Progress) -> int:
-    """Return the points of all exercises."""
-    return sum(progress.get(exercise, "points") for exercise in find_exercises() if exercise.answers)
+
+def total(progress: Progress) -> str:
+    """Return the points of all exercises, and how many there are to be had."""
+    exercises = find_exercises()
+    reached = sum(progress.get(exercise, "points") for exercise in exercises if exercise.answers)
+    return f"{reached} of {sum(progress.get(exercise, 'of') or POINTS for exercise in exercises)}"
 
 
 # --- the commands ---
@@ -159,10 +165,14 @@ def reset(options: argparse.Namespace) -> int:
     """Move the answer aside and begin again with the stub."""
     exercise = find_exercise(options.exercise)
     for path in exercise.answers:
+        if path.read_bytes() == exercise.stub.read_bytes():
+            print(f"{_shown(path)} is untouched, and stays as it is.")
+            continue
         kept = _spare_name(path)
         path.replace(kept)
         print(f"{_shown(path)} is now {_shown(kept)}.")
-    _copy_stub(exercise)
+    if not exercise.answers:
+        _copy_stub(exercise)
     Progress().set(exercise, points=0, of=0, hints=0)
     return 0
 
@@ -273,9 +283,18 @@ def grade(exercise: Exercise, folder: Path) -> list[Result]:
     finally:
         report.unlink()
     if not results:
-        last = "\n".join(done.stdout.strip().splitlines()[-12:])
-        raise Mistake(f"the tests did not come to their end (exit status {done.returncode}); their last words:\n{last}")
+        raise Mistake(_broken_off(exercise, done))
     return results
+
+
+def _broken_off(exercise: Exercise, done: subprocess.CompletedProcess) -> str:
+    words, answer = done.stdout.strip().splitlines(), _shown(exercise.answers[0])
+    sentence = f"the tests did not come to their end (exit status {done.returncode})"
+    if done.returncode in (2, 3, 4, 5) and words:  # pytest itself gave up
+        return "\n".join([f"{sentence}; their last words:", *words[-12:]])
+    sentence += ": your code ended the whole process (by os._exit(), or by a crash), or could not be stopped;"
+    places = [line for line in words if f'"{answer}' in line]  # of a crash, innermost first
+    return "\n".join([f"{sentence} look for that in {answer}", *places[:3]])
 
 
 def _read_report(text: str) -> list[Result]:
@@ -314,16 +333,18 @@ def _check(exercise: Exercise) -> int:
     for line in explain(results):
         print(line)
     is_solved = all(result.passed for result in results)
+    if is_solved and any(result.notes for result in results):
+        print()
     progress = Progress()
     progress.set(exercise, points=points, of=most, solved=is_solved or progress.get(exercise, "solved", False))
     if is_solved:
         print(_paint(f"All {len(results)} tests pass: {points} of {most} points.", GREEN))
         print(f"Compare with the reference: python -m lessons solution {exercise.number}")
-        following = [other.number for other in find_exercises() if not progress.get(other, "solved", False)]
-        if following:
-            print(f"Next:                       python -m lessons start {following[0]}")
+        if following := progress.unsolved():
+            print(f"Next:                       python -m lessons start {following[0].number}")
         return 0
-    if next(result.kind for result in results if not result.passed) not in GENERAL:
+    is_script = exercise.answers[0].suffix == ".py"
+    if is_script and next(result.kind for result in results if not result.passed) not in GENERAL:
         print(f"\nTo try this yourself: python -i {_shown(exercise.answers[0])}, and there first:")
         print("    from mock_server import MockServer, fault; server = MockServer().start()")
     print("\n" + _paint(f"{points} of {most} points so far.", YELLOW))
@@ -333,6 +354,8 @@ def _check(exercise: Exercise) -> int:
 def _copy_stub(exercise: Exercise) -> None:
     work().mkdir(exist_ok=True)
     target = work() / exercise.stub.name
+    if target.is_dir():
+        raise Mistake(_not_started(exercise))
     with exercise.stub.open("rb") as stub, target.open("xb") as copy:  # "x": never over a file that is there
         shutil.copyfileobj(stub, copy)
     print(f"Write your answer in {_shown(target)}.")
@@ -342,6 +365,8 @@ def _copy_stub(exercise: Exercise) -> None:
 
 
 def _not_started(exercise: Exercise) -> str:
+    if (work() / exercise.stub.name).is_dir():
+        return f"work/{exercise.stub.name} is a folder, not a file; move it away"
     return f"there is no work/{exercise.stem}.py yet; begin with: python -m lessons start {exercise.number}"
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections import Counter
 from typing import NamedTuple
 
 WIDTH = 80  # columns
-# Kinds of failure that say nothing about the single test.
-GENERAL = {"not started", "missing", "syntax", "no answer", "unreadable", "not installed", "runs on import"}
+# Kinds of failure: what keeps a file from being loaded, what else says nothing about the single test, and what one
+# test alone has seen.
+UNLOADED = {"syntax", "no answer", "unreadable", "not installed", "runs on import", "fails on import"}
+GENERAL = {*UNLOADED, "not started", "missing"}
+OWN = {"", "wrong", "no exception"}
 
 
 class Result(NamedTuple):
@@ -35,6 +40,13 @@ class Result(NamedTuple):
         _, _, rest = self.text.partition("\n  we saw:")
         return " ".join(rest.partition("\n  expected:")[0].split())
 
+    @property
+    def cause(self) -> str:
+        """What the test saw, if other tests may have failed for the same reason; "" otherwise."""
+        if self.kind == "time limit":  # each test has its own
+            return "no end within the time limit"
+        return "" if self.kind in OWN else self.saw
+
 
 def score(results: list[Result]) -> tuple[int, int]:
     """Return the points that were reached, and how many there were to be had."""
@@ -45,11 +57,11 @@ def explain(results: list[Result]) -> list[str]:
     """Return the first failure in full, the others in a line each, and the notes; [] if there is nothing to say."""
     failed = [result for result in results if not result.passed]
     lines = failed[0].text.splitlines() if failed else []
-    others = failed[1:]
-    if others:
-        lines += ["", "Also not right yet:", *_briefly(others)]
+    if failed[1:]:
+        lines += ["", "Also not right yet:", *_briefly(failed)]
     for note in dict.fromkeys(note for result in results for note in result.notes):
-        lines += ["", *f"Note: {note}".splitlines()]
+        sentence, *rest = f"Note: {note}".splitlines()
+        lines += [*([""] if lines else []), *textwrap.wrap(sentence, WIDTH, break_on_hyphens=False), *rest]
     return lines
 
 
@@ -63,14 +75,14 @@ def tally(results: list[Result]) -> list[str]:
 
 
 def _briefly(failed: list[Result]) -> list[str]:
-    """Return a line for each failure; those that have one cause share a line."""
+    """Return a line for each failure after the first; equal ones, and those that have one cause, share a line."""
+    causes = Counter(result.cause for result in failed)
+    shared = [one for one in failed[1:] if one.cause and (one.kind in GENERAL or causes[one.cause] > 1)]
     lines = []
-    for result in failed:
-        if result.kind not in GENERAL:
-            lines.append(_shorten(f"- {_shorten(result.title, 50)} {result.saw}".rstrip(), WIDTH))
-    causes = [result.saw for result in failed if result.kind in GENERAL]
-    for cause in dict.fromkeys(causes):
-        count = causes.count(cause)
+    for title, count in Counter(result.title for result in failed[1:] if result not in shared).items():
+        end = f" ({count} tests)" if count > 1 else ""
+        lines.append(_shorten(f"- {title}", WIDTH - len(end)) + end)
+    for cause, count in Counter(result.cause for result in shared).items():
         lines.append(_shorten(f"- {count} more test{'s' * (count > 1)}: {cause}", WIDTH))
     return lines
 

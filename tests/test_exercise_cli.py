@@ -84,8 +84,9 @@ def lessons(tree: Path) -> Callable[..., subprocess.CompletedProcess]:
 
     def run_lessons(*arguments: str, **changes: str | None) -> subprocess.CompletedProcess:
         done = run("-m", "lessons", *arguments, cwd=tree, **changes)
-        lines = [line for line in done.stdout.splitlines() if not re.match(r"  (we did|your line):", line)]
-        assert max(map(len, lines), default=0) <= 80, done.stdout
+        lines = (done.stdout + done.stderr).splitlines()
+        lines = [line for line in lines if not re.match(r"  (we did|your line):|'/", line)]  # nor a path is broken
+        assert max(map(len, lines), default=0) <= 80, done.stdout + done.stderr
         assert "Traceback" not in done.stderr, done.stderr
         assert "\033" not in done.stdout, "colours, though this is no terminal"
         return done
@@ -96,15 +97,18 @@ def lessons(tree: Path) -> Callable[..., subprocess.CompletedProcess]:
 def test_way_through_an_exercise(tree: Path, lessons: Callable[..., subprocess.CompletedProcess]) -> None:
     """From the first command to the reference: each says what comes next, and the points are kept."""
     answer = tree / "work" / "01_double.py"
-    assert "    lessons/exercises/01_double.py           not started" in lessons("list").stdout
+    listed = lessons("list").stdout
+    assert "    lessons/exercises/01_double.py           not started" in listed
+    assert "Begin an exercise:  python -m lessons start 01\n\nPoints so far: 0 of 20\n" in listed
     done = lessons("check", "01")
     assert (done.returncode, done.stderr) == (
         2,
-        "lessons: there is no work/01_double.py yet; begin with: python -m lessons start 01\n",
+        "lessons: there is no work/01_double.py yet; begin with:\npython -m lessons start 01\n",
     )
     done = lessons("start", "1")
     assert (done.returncode, answer.read_text()) == (0, STUB)
     assert "python -m lessons check 01" in done.stdout
+    assert "Check your answer:  python -m lessons check 01\n" in lessons().stdout
 
     done = lessons("check", "01")
     assert done.returncode == 1
@@ -131,7 +135,9 @@ def test_way_through_an_exercise(tree: Path, lessons: Callable[..., subprocess.C
     done = lessons("check", "01")
     assert (done.returncode, done.stdout.splitlines()[2]) == (0, "All 2 tests pass: 5 of 5 points.")
     listed = lessons().stdout
-    assert "5 of 5 points" in listed and "Points so far: 5" in listed
+    assert "    work/01_double.py                        5 of 5 points" in listed
+    assert "\nPoints so far: 5 of 5\nYou have solved every exercise" in listed
+    assert "Begin an exercise" not in listed and "Check your answer" not in listed
     done = lessons("solution", "01")
     assert (done.returncode, done.stdout) == (0, f"# solutions/01_double.py\n{RIGHT}")
 
@@ -151,6 +157,34 @@ def test_nothing_is_overwritten(tree: Path, lessons: Callable[..., subprocess.Co
     assert [(tree / "work" / f"01_double~{number}.py").read_text() for number in (1, 2)] == ["# 1\n", "# 2\n"]
 
 
+def test_reset_of_an_untouched_stub(tree: Path, lessons: Callable[..., subprocess.CompletedProcess]) -> None:
+    """What was not changed is not moved aside."""
+    lessons("start", "01")
+    assert lessons("reset", "01").stdout == "work/01_double.py is untouched, and stays as it is.\n"
+    assert [path.name for path in (tree / "work").glob("0*")] == ["01_double.py"]
+
+
+def test_first_unsolved_exercise(tree: Path, lessons: Callable[..., subprocess.CompletedProcess]) -> None:
+    """The list proposes to begin the first exercise that is not solved."""
+    (tree / "lessons" / "exercises" / "02_treble.py").write_text("")
+    (tree / "work").mkdir()
+    (tree / "work" / ".progress.json").write_text('{"01_double": {"points": 5, "of": 5, "solved": true}}')
+    (tree / "work" / "01_double.py").write_text(RIGHT)
+    listed = lessons().stdout
+    assert "Begin an exercise:  python -m lessons start 02\n\nPoints so far: 5 of 25\n" in listed
+
+
+def test_note(tree: Path, lessons: Callable[..., subprocess.CompletedProcess]) -> None:
+    """There is a blank line before a note and one after it, whether there are failures or not."""
+    (tree / "work").mkdir()
+    for code, before in ((RIGHT, "Checking work/01_double.py"), ("def double(n): return 4", "  hint:       ")):
+        (tree / "work" / "01_double.py").write_text(f"print('hello')\n{code}")
+        blocks = lessons("check", "01").stdout.split("\n\n")
+        place = next(place for place, block in enumerate(blocks) if block.startswith("Note: your file prints"))
+        assert blocks[place].endswith("\n    work/01_double.py:1: print('hello')")
+        assert blocks[place - 1].splitlines()[-1].startswith(before) and not blocks[place + 1].startswith("\n"), blocks
+
+
 def test_notebook_as_an_answer(tree: Path, lessons: Callable[..., subprocess.CompletedProcess]) -> None:
     """An answer may be a notebook: it is checked, not overwritten, and moved aside by reset."""
     (tree / "work").mkdir()
@@ -159,6 +193,10 @@ def test_notebook_as_an_answer(tree: Path, lessons: Callable[..., subprocess.Com
     (tree / "work" / "01_double.ipynb").write_text(notebook)
     assert "work/01_double.ipynb is there already" in lessons("start", "01").stdout
     assert lessons("check", "01").returncode == 0
+    assert notebook.count("n * 2") == 1
+    (tree / "work" / "01_double.ipynb").write_text(notebook.replace("n * 2", "5"))
+    assert "python -i" not in lessons("check", "01").stdout, "that cannot run a notebook"
+    (tree / "work" / "01_double.ipynb").write_text(notebook)
     lessons("reset", "01")
     assert (tree / "work" / "01_double~1.ipynb").read_text() == notebook
 
@@ -190,11 +228,23 @@ def test_give_up(lessons: Callable[..., subprocess.CompletedProcess]) -> None:
         (["check", "x"], "there is no exercise x; the exercises are 01"),
         (["hint", "01", "sms"], "exercise 01 has no hint sms; did you mean sums?"),
         (["hint", "01", "9"], "exercise 01 has no hint 9; they are sums, code"),
-        (["watch", "01"], "there is no work/01_double.py yet; begin with: python -m lessons start 01"),
+        (["watch", "01"], "there is no work/01_double.py yet; begin with:\npython -m lessons start 01"),
+        (
+            ["start", "word " * 9],
+            f"there is no exercise {'word ' * 9}; the\nexercises are 01",
+        ),
+        (
+            ["check", "2"],
+            "there is no work/02_an_exercise_of_a_long_name.py yet; begin with:\npython -m lessons start 02",
+        ),
     ],
 )
-def test_mistakes(lessons: Callable[..., subprocess.CompletedProcess], arguments: list[str], sentence: str) -> None:
-    """What cannot be done is said in a line, with the status 2."""
+def test_mistakes(
+    tree: Path, lessons: Callable[..., subprocess.CompletedProcess], arguments: list[str], sentence: str
+) -> None:
+    """What cannot be done is said in a line, or in two of 80 columns, with the status 2."""
+    if sentence.endswith("start 02"):
+        (tree / "lessons" / "exercises" / "02_an_exercise_of_a_long_name.py").write_text(STUB)
     done = lessons(*arguments)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"lessons: {sentence}\n")
 
@@ -211,14 +261,46 @@ def test_damaged_progress(tree: Path, lessons: Callable[..., subprocess.Complete
     assert lessons("hint", "01").stdout.startswith("Hint 2 of 2")
 
 
-def test_answer_that_ends_the_process(tree: Path, lessons: Callable[..., subprocess.CompletedProcess]) -> None:
+@pytest.mark.parametrize(
+    ("code", "last"),
+    [
+        ("import os\nos._exit(0)\n", "/01_double.py\n"),
+        ("import faulthandler\nfaulthandler._sigsegv()", '"work/01_double.py", line 2 in <module>\n'),
+    ],
+    ids=["exit", "crash"],
+)
+def test_answer_that_ends_the_process(
+    tree: Path, lessons: Callable[..., subprocess.CompletedProcess], code: str, last: str
+) -> None:
     """An answer that ends Python itself is reported, and gets no points."""
     (tree / "work").mkdir()
-    (tree / "work" / "01_double.py").write_text("import os\nos._exit(0)\n")
+    (tree / "work" / "01_double.py").write_text(code)
     done = lessons("check", "01")
     assert done.returncode == 2
-    assert done.stderr.startswith("lessons: the tests did not come to their end (exit status 0)")
+    assert "could not be stopped; look for that in work/01_double.py" in " ".join(done.stderr.split())
+    assert done.stderr.endswith(last)
     assert "Points so far: 0" in lessons().stdout
+
+
+@pytest.mark.parametrize(
+    ("code", "is_loaded"), [("def double(n): return 5", True), ("1 / 0", False), ("input()", False)]
+)
+def test_what_to_try(
+    tree: Path, lessons: Callable[..., subprocess.CompletedProcess], code: str, is_loaded: bool
+) -> None:
+    """A file that does not load cannot be tried, and its failures are told once."""
+    (tree / "work").mkdir()
+    (tree / "work" / "01_double.py").write_text(code)
+    done = lessons("check", "01")
+    assert ("To try this yourself: python -i work/01_double.py" in done.stdout) == is_loaded
+    assert ("\n- 1 more test: " in done.stdout) != is_loaded, done.stdout
+
+
+def test_a_folder_of_that_name(tree: Path, lessons: Callable[..., subprocess.CompletedProcess]) -> None:
+    """Where a folder is in the way, that is said."""
+    (tree / "work" / "01_double.py").mkdir(parents=True)
+    for command in ("check", "start"):
+        assert lessons(command, "01").stderr == "lessons: work/01_double.py is a folder, not a file; move it away\n"
 
 
 def test_a_folder_that_cannot_be_made(tree: Path, lessons: Callable[..., subprocess.CompletedProcess]) -> None:

@@ -31,6 +31,7 @@ class Answer:
 
     def __init__(self, stem: str, path: Path, shown: str, absent: Feedback | None = None) -> None:
         self.stem, self.path, self.shown, self.absent = stem, path, shown, absent
+        self.is_loaded = False
         self.notes: list[str] = []
         self.trouble: list[str] = []  # what failed in a cell of a notebook
         self.module = types.ModuleType(stem)
@@ -110,6 +111,7 @@ class Answer:
         sys.modules[self.stem] = self.module
         try:
             self._load(importing)
+            self.is_loaded = True
             yield
         finally:
             if folder in sys.path:
@@ -141,7 +143,7 @@ class Answer:
                 )
 
     def _run_cell(self, number: int, text: str, runner: asyncio.Runner) -> None:
-        """Run a cell; what fails in it is kept for when a name is missing, since a notebook may try things out."""
+        """Run a cell; that it fails is no more than noted, since a notebook may try things out."""
         name = f"{self.shown}#{number}"
         if _SKIPPED_CELLS.match(text):
             return
@@ -155,6 +157,7 @@ class Answer:
                 exec(code, vars(self.module))
         except Exception as error:
             self.trouble.append(f"code cell {number} failed: {one_line(error)}")
+            self.notes.append(f"{self.trouble[-1]}; it does not count, but clean it up")
 
     def _compile(self, text: str, name: str, flags: int) -> types.CodeType:
         try:
@@ -172,11 +175,13 @@ def find(folder: Path, stem: str, shown: str) -> Answer:
         if script.is_file() and notebook.is_file():
             answer.notes.append(f"there is a {notebook.name} too; what counts is {script.name}")
         return answer
-    names = [path.name for path in folder.iterdir() if path.suffix.lower() in (".py", ".ipynb")]
+    names = [path.name for path in folder.iterdir() if path.suffix.lower() in (".py", ".ipynb") and path.is_file()]
     stems = {Path(name).stem.lower(): name for name in names}
     near = difflib.get_close_matches(stem, [name for name in stems if name[:2] == stem[:2] or name[:2].isalpha()], n=1)
     saw = f"there is no {shown}/{script.name}"
-    if near:
+    if script.exists():
+        saw = f"{shown}/{script.name} is a folder, not a file"
+    elif near:
         saw += f", but a {stems[near[0]]}: rename it"
     absent = Feedback(
         did=f"open {shown}/{script.name}",

@@ -85,8 +85,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     grading = pyfuncitem.config.pluginmanager.get_plugin("grading")
     marker = pyfuncitem.get_closest_marker("limit")
     seconds = marker.args[0] if marker else limits.SECONDS
-    if grading.stopped[answer.stem] >= 2:
+    if grading.stopped[answer.stem] >= 2 and not grading.passed[answer.stem]:
         seconds *= 0.2  # or an answer that never ends would take minutes; most tests need less than 0.3 s
+    title = (inspect.getdoc(pyfuncitem.obj) or pyfuncitem.name).partition("\n")[0]
+    if endless := grading.endless.get(answer.stem):
+        endless.title = title
+        raise endless
 
     def run() -> None:
         importing = limits.importing if answer.path.suffix == ".py" else contextlib.nullcontext
@@ -96,11 +100,15 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         outcome = limits.run_limited(run, seconds, grading.stderr)
-    grading.stopped[answer.stem] += isinstance(outcome.error, limits.TimeLimit)
+    is_stopped = isinstance(outcome.error, limits.TimeLimit)
+    grading.stopped[answer.stem] += is_stopped
     pyfuncitem.user_properties += [("note", note) for note in answer.notes]
     if isinstance(outcome.error, pytest.skip.Exception) and not answer.passes(outcome.error):
         raise outcome.error  # the test itself cannot run here
     if outcome.error or outcome.tried:
-        title = (inspect.getdoc(pyfuncitem.obj) or pyfuncitem.name).partition("\n")[0]
-        raise feedback.judge(outcome, answer, title, seconds, caught) from outcome.error
+        verdict = feedback.judge(outcome, answer, title, seconds, caught)
+        if is_stopped and not answer.is_loaded and not grading.passed[answer.stem]:
+            grading.endless[answer.stem] = verdict
+        raise verdict from outcome.error
+    grading.passed[answer.stem] += 1
     return True

@@ -6,6 +6,7 @@ own line, and the hint. CONTRIBUTING.md says how to write such a test.
 
 import asyncio
 import difflib
+import functools
 import importlib.metadata
 import inspect
 import re
@@ -18,9 +19,10 @@ from typing import Any
 
 from _pytest.outcomes import OutcomeException
 
+from lessons.results import UNLOADED, WIDTH
+
 from . import limits
 
-WIDTH = 80  # columns
 _NOTHING = object()
 
 
@@ -152,7 +154,7 @@ def expect_raises(
     try:
         yield caught
     except cls as error:
-        if _is_stub(error, answer):
+        if isinstance(error, Feedback) or _is_stub(error, answer):
             raise
         caught.value = log.value = error
     except Exception as error:
@@ -215,8 +217,8 @@ def clip(text: str, limit: int) -> str:
 
 
 def render(title: str, feedback: Feedback, number: str, printed: str = "") -> str:
-    """Return the text of a failed test: at most 12 lines."""
-    hint = f"python -m lessons hint {number} {feedback.hint}".rstrip()
+    """Return the text of a failed test: at most 12 lines. There is no hint for a file that cannot be loaded."""
+    hint = [] if feedback.kind in UNLOADED else [f"python -m lessons hint {number} {feedback.hint}".rstrip()]
     lines = textwrap.wrap(title, WIDTH)[:2]
     lines += _item("we did:", [clip(feedback.did, 240)] if feedback.did else [])
     lines += _item("we saw:", _wrap(feedback.saw, 3))
@@ -224,7 +226,7 @@ def render(title: str, feedback: Feedback, number: str, printed: str = "") -> st
     lines += _item("your line:", feedback.line.splitlines()[:2])
     if room := 12 - 1 - len(lines):
         lines += _item("it printed:", printed.splitlines()[-min(room, 2) :])
-    return "\n".join([*lines, *_item("hint:", [hint])])
+    return "\n".join([*lines, *_item("hint:", hint)])
 
 
 def _item(label: str, texts: list[str]) -> list[str]:
@@ -259,10 +261,15 @@ def judge(
     found = _forbidden(outcome.tried[0], answer) if outcome.tried else _recognise(error, answer, seconds, caught)
     found.title = title
     found.did = found.did or log.text() or f"import {answer.shown}"
+    if not answer.is_loaded and found.kind not in (*UNLOADED, "not started"):
+        found.kind = "fails on import"
+    raised = ""
+    if isinstance(log.value, BaseException):
+        raised = answer.innermost(log.value)
+        found.saw = found.saw or f"{one_line(log.value)} was raised"
     if not found.saw:
         found.saw = "nothing yet" if log.value is _NOTHING else clip(repr(log.value), 200)
     found.expected = found.expected or title
-    raised = answer.innermost(log.value) if isinstance(log.value, BaseException) else ""
     found.line = found.line or answer.innermost(error) or raised or answer.definition(log.function)
     return found
 
@@ -276,13 +283,15 @@ def _recognise(error: BaseException, answer: Any, seconds: float, caught: list[w
             return Feedback(
                 saw=f"not started yet: {cause}", expected="your code in the place of the line below", kind="not started"
             )
-    if isinstance(error, Feedback) and error.kind not in ("wrong", "no exception"):
+    if isinstance(error, Feedback) and error.kind not in ("wrong", "no exception", "wrong exception"):
         return error
     if isinstance(error, ModuleNotFoundError) and answer.passes(error):
         return _not_installed(error)
     for warning in caught:
         if "was never awaited" in str(warning.message) and (found := _never_awaited(str(warning.message), answer)):
             return found
+    if found := _left_unawaited(log.value, answer):
+        return found
     if inspect.iscoroutine(log.value) and inspect.getcoroutinestate(log.value) == inspect.CORO_CREATED:
         log.value.close()
         saw = f"{log.label}(…) returned a coroutine, so nothing has run yet"
@@ -298,6 +307,9 @@ def _recognise(error: BaseException, answer: Any, seconds: float, caught: list[w
         return error
     if isinstance(error, AssertionError | OutcomeException) and not answer.passes(error):
         return Feedback(saw=str(error).partition("\n")[0])
+    if "'coroutine' object" in str(error):
+        saw = f"{one_line(error)} was raised"
+        return Feedback(saw=saw, expected="`await` before the call that the coroutine came from", kind="coroutine")
     return Feedback(saw=f"{one_line(error)} was raised", expected=f"no {type(error).__name__}", kind="exception")
 
 
@@ -310,22 +322,21 @@ def _trips_over_none(error: BaseException, answer: Any) -> bool:
 
 def _forbidden(halt: BaseException, answer: Any) -> Feedback:
     line = answer.innermost(halt)
+    if not answer.is_loaded or isinstance(halt, limits.RanOnImport):
+        doing = "calls input()" if isinstance(halt, limits.AskedForInput) else "sends a request"
+        advice = "remove that cell, or put it" if answer.path.suffix == ".ipynb" else "definitions only; move the rest"
+        expected = f'{advice} under `if __name__ == "__main__":`'
+        saw = f"your file {doing} while it is imported"
+        did = f"import {answer.shown}"
+        return Feedback(did=did, saw=saw, expected=expected, line=line, kind="runs on import")
     if isinstance(halt, limits.ReachedOut):
         saw = f"your code tried to reach {halt} on the internet; that was stopped"
         return Feedback(saw=saw, expected="requests to the address it is given only", line=line, kind="internet")
-    if isinstance(halt, limits.AskedForInput):
-        return Feedback(
-            saw="your code called input(); nobody is there to answer",
-            expected="values from arguments, or from the environment",
-            line=line,
-            kind="input",
-        )
     return Feedback(
-        did=f"import {answer.shown}",
-        saw="your file sends a request while it is imported",
-        expected='only definitions at the top; put what tries them out under `if __name__ == "__main__":`',
+        saw="your code called input(); nobody is there to answer",
+        expected="values from arguments, or from the environment",
         line=line,
-        kind="runs on import",
+        kind="input",
     )
 
 
@@ -334,7 +345,8 @@ def _too_long(error: limits.TimeLimit, answer: Any, seconds: float) -> Feedback:
     for filename, number in error.places:
         if answer.owns(filename):
             line = answer.line(filename, number)
-    saw = f"no end after {seconds:g} s, so it was stopped" + ("; the line below is where it was" if line else "")
+    place = "; the line below is where it was stopped" if line else ", so it was stopped"
+    saw = f"no end after {seconds:g} s{place}"
     return Feedback(
         saw=saw, expected="an end: a loop that stops, a request with a timeout", line=line, kind="time limit"
     )
@@ -342,10 +354,17 @@ def _too_long(error: limits.TimeLimit, answer: Any, seconds: float) -> Feedback:
 
 def _not_installed(error: ModuleNotFoundError) -> Feedback:
     name = (error.name or "").partition(".")[0]
+    saw, expected = f"the package {name} is not installed", f"`python -m pip install {name}`, or do without it"
+    if near := _near_package(name):  # and no advice to install what somebody may have put there for who mistypes
+        saw, expected = f"{saw}; did you mean {near}?", f"import {near}"
+    return Feedback(saw=saw, expected=expected, kind="not installed")
+
+
+@functools.cache  # the installed packages are read from the disk, and every test of an answer may ask
+def _near_package(name: str) -> str:
+    """Return the installed package that a name was probably meant for; "" if there is none."""
     known = {*sys.stdlib_module_names, *importlib.metadata.packages_distributions()} - {name}
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
-    saw = f"the package {name} is not installed" + (f"; did you mean {near[0]}?" if near else "")
-    return Feedback(saw=saw, expected=f"`python -m pip install {name}`, or do without it", kind="not installed")
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.75)), "")
 
 
 def _never_awaited(message: str, answer: Any) -> Feedback | None:
@@ -353,7 +372,21 @@ def _never_awaited(message: str, answer: Any) -> Feedback | None:
     places = re.findall(r'File "([^"]+)", line (\d+)', message)
     lines = [answer.line(name, int(number)) for name, number in places if answer.owns(name)]
     name = re.search(r"'([^']+)'", message)
-    if not lines or not name:
-        return None
-    saw = f"the coroutine {name[1].rpartition('.')[2]}(…) was never awaited, so it never ran"
-    return Feedback(saw=saw, expected="`await` before the call", line=lines[-1], kind="coroutine")
+    return _no_await(name[1], lines[-1]) if lines and name else None
+
+
+def _left_unawaited(value: Any, answer: Any) -> Feedback | None:
+    """Return the text for coroutines among the results, which nobody has awaited."""
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    found = None
+    for item in items:
+        if inspect.iscoroutine(item) and inspect.getcoroutinestate(item) == inspect.CORO_CREATED:
+            lines = [answer.line(name, number) for name, number, _ in item.cr_origin or () if answer.owns(name)]
+            found = found or _no_await(item.__qualname__, lines[0] if lines else "")
+            item.close()
+    return found
+
+
+def _no_await(name: str, line: str) -> Feedback:
+    saw = f"the coroutine {name.rpartition('.')[2]}(…) was never awaited, so it never ran"
+    return Feedback(saw=saw, expected="`await` before the call", line=line, kind="coroutine")

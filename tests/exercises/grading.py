@@ -17,6 +17,7 @@ from . import limits
 
 if TYPE_CHECKING:
     from .answers import Answer
+    from .feedback import Feedback
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).parent
@@ -74,9 +75,12 @@ class Grading:
     """What pytest asks while it runs, here and in the workers of xdist."""
 
     def __init__(self, config: pytest.Config) -> None:
+        submission(config)  # refuses one that is not there, before any test or other process is begun
         self.config = config
         self.status: int | None = None
         self.stopped: Counter[str] = Counter()  # how many tests of an exercise had to be stopped
+        self.passed: Counter[str] = Counter()  # how many of them passed
+        self.endless: dict[str, Feedback] = {}  # the verdict on an answer that could not even be loaded in time
         with config.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
             self.stderr = os.dup(2)  # where the last word of a process goes that had to be ended
 
@@ -116,8 +120,10 @@ class Grading:
         title = f"{stem}, {points} point{'s' * (points != 1)}: {error.title}"
         for properties in (item.user_properties, report.user_properties):  # --junitxml takes the former
             properties.append(("kind", error.kind))
+        text = render(title, error, stem[:2], report.capstdout)
+        report.user_properties.append(("text", text))
         if self.config.getoption("tbstyle") == "auto":
-            report.longrepr = render(title, error, stem[:2], report.capstdout)
+            report.longrepr = text
         return report
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
@@ -158,6 +164,6 @@ def result_of(report: pytest.TestReport) -> Result | None:
     properties = dict(getattr(report, "user_properties", ()))  # a file that could not be collected has none
     if "exercise" not in properties or (report.when != "call" and not report.failed):
         return None
-    text = str(report.longrepr) if report.failed else ""
+    text = properties.get("text") or str(report.longrepr) if report.failed else ""
     notes = tuple(value for name, value in report.user_properties if name == "note")
     return Result(properties["exercise"], properties["points"], report.passed, text, properties.get("kind", ""), notes)
