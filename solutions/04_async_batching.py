@@ -51,11 +51,13 @@ async def ask_all(
     base_url, api_key, model: OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL of the
         environment unless given; ValueError if one of them is missing.
     max_concurrency: the number of calls under way at once, as long as there is so much
-        to do; ValueError below 1.
+        to do; ValueError below 1. They share a client, and so its connections.
     on_done: called without arguments after each call, whether it failed or not.
 
     If the task that awaits this is cancelled, no call stays under way.
     """
+    if isinstance(prompts, str):
+        raise TypeError("prompts must be several texts, and this is a single one")
     if max_concurrency < 1:
         raise ValueError(f"max_concurrency must be 1 or more, not {max_concurrency!r}")
     url = f"{(base_url or _setting('OPENAI_BASE_URL')).rstrip('/')}/chat/completions"

@@ -40,7 +40,7 @@ class RateLimiter:
     ) -> None:
         if not isinstance(max_calls, int) or max_calls < 1:
             raise ValueError(f"max_calls must be 1 or more, and whole: {max_calls!r}")
-        if not period > 0:  # nor is what is no number
+        if not 0 < period < math.inf:  # nor is what is no number
             raise ValueError(f"period must be seconds, more than 0: {period!r}")
         self.max_calls, self.period = max_calls, period
         self._clock, self._sleep = clock, sleep
@@ -83,7 +83,7 @@ class RateLimiter:
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return function, or `async def`, each of whose calls waits for its start."""
-        if inspect.isasyncgenfunction(function):
+        if not callable(function) or inspect.isasyncgenfunction(function):
             raise TypeError(f"limit a function or an `async def`, not {function!r}")
 
         @functools.wraps(function)

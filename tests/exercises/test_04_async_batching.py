@@ -49,6 +49,10 @@ def test_order(answer, server):
     prompts = questions(6)
     results = run_async(call(answer, "ask_all", prompts, max_concurrency=2))
     expect(results == answers(prompts), expected="the answer to each prompt, at the prompt's place")
+    server.script(*[fault.status(200, body=completion(side)) for side in ("heads", "tails")])
+    results = run_async(call(answer, "ask_all", ["Toss a coin."] * 2, max_concurrency=1))
+    expected = "heads and tails: two prompts have two answers, even if the prompts are equal"
+    expect(sorted(map(str, results)) == ["heads", "tails"], expected=expected)
 
 
 @pytest.mark.points(2, hint="failures-as-values")
@@ -75,13 +79,22 @@ def test_no_answer(answer, server):
     expect(kinds(results) == wanted, saw=kinds(results) or "an empty list", expected=wanted)
 
 
-@pytest.mark.points(2, hint="concurrency")
+@pytest.mark.points(1, hint="concurrency")
 @pytest.mark.server(latency=0.04)
 def test_never_more(answer, server):
     """Never more than max_concurrency calls are under way, as the server sees it."""
     run_async(call(answer, "ask_all", questions(8), max_concurrency=2))
     expect(server.peak_open <= 2, saw=f"{server.peak_open} requests open at once", expected="at most 2")
     expect(len(server.records) == 8, saw=f"{len(server.records)} requests", expected="8 requests")
+
+
+@pytest.mark.points(1, hint="connections")
+def test_connections(answer, server):
+    """Calls use the connections of those that have ended, so there are few."""
+    run_async(call(answer, "ask_all", questions(12), max_concurrency=2))
+    count = len({record.connection for record in server.records})
+    saw = f"{count} connections for {len(server.records)} requests"
+    expect(count <= 6, saw=saw, expected="about 2 connections, since 2 calls are under way at once")
 
 
 @pytest.mark.points(1, hint="blocking")
@@ -105,6 +118,7 @@ def test_as_many_as_allowed(answer, server):
 
     most = run_async(open_at_once(2, 2, max_concurrency=2))
     expect(most == 2, saw=f"{most} request open at once", expected="2 at once, both that were allowed")
+    server.reset()
     server.on(path="/v1/chat/completions").reply(latency=3.0)
     most = run_async(open_at_once(12, 10))
     expect(most == 10, saw=f"{most} requests open at once", expected="10 at once", hint="concurrency")
@@ -127,7 +141,8 @@ def test_slow_call_holds_nobody(answer, server):
         return sum(slow.ended is not None and record.received > slow.ended for record in others)
 
     later = run_async(scenario)
-    expect(later == 0, saw=f"{later} calls began only after the slow one had ended", expected="all began before that")
+    saw = f"{later} of 4 others began only after the slow one had ended"
+    expect(later == 0, saw=saw, expected="all began before that")
 
 
 @pytest.mark.points(1, hint="blocking")
@@ -152,7 +167,8 @@ def test_any_iterable(answer, server):
     """The prompts may come from a generator, and an error in it is not lost."""
     prompts = questions(4)
     results = run_async(call(answer, "ask_all", (prompt for prompt in prompts), max_concurrency=1))
-    expect(results == answers(prompts), expected="four answers in the order of the generator")
+    did = "await ask_all((f'Question {number}' for number in range(4)), max_concurrency=1)"
+    expect(results == answers(prompts), did=did, expected="four answers in the order of the generator")
 
     def damaged_file():
         yield from prompts
@@ -223,9 +239,17 @@ def test_cancel(answer, server):
 def test_on_done(answer, server):
     """on_done is called once for each prompt, whether the call failed or not."""
     server.script(fault.ok(), fault.status(400))
-    done = []
-    run_async(call(answer, "ask_all", questions(4), max_concurrency=1, on_done=lambda: done.append(1)))
-    expect(len(done) == 4, saw=f"called {len(done)} times", expected="4 times: 3 answers and 1 failure")
+    begun, given = [], []
+
+    def on_done(*arguments: object) -> None:
+        begun.append(len(server.records))
+        given.extend(arguments)
+
+    run_async(call(answer, "ask_all", questions(4), max_concurrency=1, on_done=on_done))
+    expect(len(begun) == 4, saw=f"called {len(begun)} times", expected="4 times: 3 answers and 1 failure")
+    expect(not given, saw=f"called with {given[:1]}", expected="on_done(), without arguments")
+    is_after = all(requests > number for number, requests in enumerate(begun))
+    expect(is_after, saw=f"called when there were {begun} requests", expected="a call of on_done after each request")
 
 
 @pytest.mark.points(1, hint="settings")

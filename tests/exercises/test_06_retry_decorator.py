@@ -6,6 +6,7 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any
 
@@ -13,11 +14,12 @@ import pytest
 import requests
 from mock_server import fault
 
+from . import feedback
 from .feedback import call, expect, expect_raises, run_async
 
 MOMENT = 784111777.0  # 6 November 1994, 08:49:37 GMT, in seconds since 1970
 NEW_YEAR = 788918400.0  # 1 January 1995, 00:00:00 GMT
-JUNE_2019 = 1560600000.0  # 15 June 2019, 12:00:00 GMT
+JUNE_2019, JUNE_2030 = (datetime(year, 6, 15, 12, tzinfo=UTC).timestamp() for year in (2019, 2030))
 
 
 class Busy(Exception):
@@ -105,32 +107,48 @@ FORMS = {
 }
 
 
+def check(answer: Any, text: str, wanted: float, why: str, **now: float) -> None:
+    """Expect these seconds of a date, and show no other call."""
+    feedback.log.steps.clear()
+    seen = call(answer, "parse_retry_after", text, **now)
+    is_right = isinstance(seen, int | float) and abs(seen - wanted) < 0.01
+    expect(is_right, expected=f"{float(wanted)}: {why}")
+
+
 @pytest.mark.points(1, hint="retry-after-dates")
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ["usual", "asctime"])
 def test_date(answer, server, far_east, form):
     """Each of the three forms of a date is GMT, in whatever time zone this machine is."""
-    seen = call(answer, "parse_retry_after", FORMS[form], now=MOMENT - 90)
-    expect(seen is not None and abs(seen - 90) < 0.01, expected=f"90.0: {FORMS[form]} is 90 s after now")
+    check(answer, FORMS[form], 90, f"{FORMS[form]} is 90 s after now", now=MOMENT - 90)
+
+
+@pytest.mark.points(1, hint="two-digit-year")
+def test_year_of_two_digits(answer, server, far_east):
+    """A date whose year has two digits is GMT too; if it would be more than 50 years ahead, it is in the past."""
+    check(answer, FORMS["rfc850"], 90, f"{FORMS['rfc850']} is 90 s after now", now=MOMENT - 90)
+    this_year, over = "Saturday, 15-Jun-19 12:01:40 GMT", "Thursday, 01-Jan-70 00:00:00 GMT"
+    check(answer, this_year, 100, "seen from June 2019, this is 2019", now=JUNE_2019)
+    check(answer, over, 0, "seen from June 2019, 70 is 1970, since 2070 is more than 50 years ahead", now=JUNE_2019)
+    for year, now, present in ((2075, JUNE_2030, 2030), (2069, JUNE_2019, 2019)):
+        wanted = datetime(year, 1, 1, tzinfo=UTC).timestamp() - now
+        why = f"seen from June {present}, this is {year}, which is not more than 50 years ahead"
+        check(answer, f"Tuesday, 01-Jan-{year % 100} 00:00:00 GMT", wanted, why, now=now)
 
 
 @pytest.mark.points(1, hint="never-negative")
 def test_past_date(answer, server):
     """A date in the past is 0.0, and without `now` the clock of this machine says what the past is."""
     for form in FORMS.values():
-        seen = call(answer, "parse_retry_after", form, now=MOMENT + 3600)
-        expect(seen == 0, expected=f"0.0: {form} is an hour before now")
-        seen = call(answer, "parse_retry_after", form)
-        expect(seen == 0, expected=f"0.0: {form} is long ago")
-    seen = call(answer, "parse_retry_after", "Monday, 01-Dec-69 08:49:37 GMT", now=JUNE_2019)
-    expect(seen == 0, expected="0.0: seen from June 2019, this is 1969, since 2069 is more than 50 years ahead")
-    seen = call(answer, "parse_retry_after", "Saturday, 15-Jun-19 12:01:40 GMT", now=JUNE_2019)
-    expect(seen is not None and abs(seen - 100) < 0.01, expected="100.0: seen from June 2019, this is 2019")
-    seen = call(answer, "parse_retry_after", "Fri, 06 Nov 2093 08:49:37 GMT", now=MOMENT)
-    expect(seen == 3124224000, expected="3124224000.0, the seconds from 1994 to 2093: this year has four digits")
-    seen = call(answer, "parse_retry_after", "Sat, 31 Dec 1994 23:59:59 GMT", now=NEW_YEAR - 11)
-    expect(seen is not None and abs(seen - 10) < 0.01, expected="10.0: the last second of 1994 is 10 s after now")
-    later = formatdate(time.time() + 100, usegmt=True)
-    seen = call(answer, "parse_retry_after", later)
+        check(answer, form, 0, f"{form} is an hour before now", now=MOMENT + 3600)
+        check(answer, form, 0, f"{form} is long ago")
+    later = "Fri, 06 Nov 2093 08:49:37 GMT"
+    check(answer, later, 3124224000, "from 1994 to 2093: this year has four digits", now=MOMENT)
+    last = "Sat, 31 Dec 1994 23:59:59 GMT"
+    check(answer, last, 10, "the last second of 1994 is 10 s after now", now=NEW_YEAR - 11)
+    first = "Thu, 01 Jan 1970 00:01:40 GMT"
+    check(answer, first, 100, "now=0.0 is a moment too, the first of 1970", now=0.0)
+    feedback.log.steps.clear()
+    seen = call(answer, "parse_retry_after", formatdate(time.time() + 100, usegmt=True))
     expect(seen is not None and 90 <= seen <= 101, expected="about 100.0 seconds from now")
 
 
@@ -143,8 +161,10 @@ ODD = ("9" * 5000, "Sun, 06 Nov 1994 99:99:99 GMT", "Sun, 06 Nov 99999 08:49:37 
 def test_neither(answer, server):
     """What is neither whole seconds nor a date is None, and whatever it is, there is no error."""
     for text in NEITHER + NO_TIME:
+        feedback.log.steps.clear()
         expect(call(answer, "parse_retry_after", text, now=MOMENT) is None, expected=f"None for {text!r}")
     for text in ODD:
+        feedback.log.steps.clear()
         seen = call(answer, "parse_retry_after", text, now=MOMENT)
         expect(seen is None or seen >= 0, expected="None or some seconds")
 
@@ -250,13 +270,17 @@ def test_each_call_begins_anew(answer, server):
     expect(are_close(waits, [1, 2, 1, 2]), saw=f"waits {waits}", expected="waits 1, 2 and again 1, 2")
 
 
-@pytest.mark.points(1, hint="backoff")
+@pytest.mark.points(1, hint="many-retries")
 def test_max_delay(answer, server):
-    """No wait is longer than max_delay."""
+    """No wait is longer than max_delay, however many retries there are."""
     waits = waits_of(answer, 5, max_retries=5, max_delay=3)
-    expect(are_close(waits, [1, 2, 3, 3, 3]), saw=f"waits {waits}", expected="waits 1, 2, 3, 3, 3")
+    expect(are_close(waits, [1, 2, 3, 3, 3]), saw=f"waits {waits}", expected="waits 1, 2, 3, 3, 3", hint="backoff")
     waits = waits_of(answer, 2, initial_delay=9, max_delay=3)
-    expect(are_close(waits, [3, 3]), saw=f"waits {waits}", expected="waits 3, 3")
+    expect(are_close(waits, [3, 3]), saw=f"waits {waits}", expected="waits 3, 3", hint="backoff")
+    feedback.log.steps.clear()
+    waits = waits_of(answer, 160, max_retries=160, backoff_factor=100, max_delay=3)
+    saw = f"{len(waits)} waits, the longest of {max(waits, default=0)} s"
+    expect(len(waits) == 160 and max(waits) == 3, saw=saw, expected="160 waits, none of them longer than 3 s")
 
 
 @pytest.mark.points(1, hint="backoff")

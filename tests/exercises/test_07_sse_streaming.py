@@ -9,7 +9,8 @@ import pytest
 from mock_server import MockServer, fault
 from mock_server.fault import Fault
 
-from .feedback import call, clip, expect, expect_raises
+from . import feedback
+from .feedback import Feedback, call, clip, expect, expect_raises, one_line
 
 HELLO = [{"role": "user", "content": "Hello"}]
 TEXT = "nonce 4711: 你好 ✅ 👋"
@@ -55,6 +56,19 @@ def failing(answer: Any, wanted: str, *, expected: str = "", **options: Any) -> 
         for piece in ask(answer, **options):
             pieces.append(piece)
     return "".join(pieces), caught.value
+
+
+def whole(answer: Any, sent: str, why: str) -> None:
+    """Expect "Hel" and "lo" and no error, because of why. sent: what the server sends, in words."""
+    did = f"list(stream_chat(…)), while the server sends {sent}"
+    pieces: list[str] = []
+    try:
+        for piece in ask(answer):
+            pieces.append(piece)
+    except answer.StreamError as error:
+        saw = f"{pieces}, then {one_line(error)}"
+        raise Feedback(did=did, saw=saw, expected=f"no error: {why}", kind="exception") from error
+    expect(pieces == ["Hel", "lo"], did=did, saw=f"pieces: {pieces}", expected=f"['Hel', 'lo'], and no error: {why}")
 
 
 def is_partial(error: Any, text: str) -> None:
@@ -179,8 +193,10 @@ def test_text(answer, server):
 def test_text_comes_as_it_arrives(answer, server):
     """Each piece comes as soon as the server has sent it, while there is no end of the stream yet."""
     server.on().reply(text="one two three")
-    for count in (1, 2, 3):
-        server.script(fault.stall(after_events=count))
+    # Of a reply without HTTP chunks, the last one sends the first half: a whole event and the start of the next.
+    halves = stream(chunk({"content": "Hel"}), chunk({"content": "lo"}), chunk({}, "stop"), DONE)
+    for count, whole_reply in ((1, fault.ok()), (3, fault.ok()), (1, halves)):
+        server.script(whole_reply + fault.stall(after_events=count))
         pieces, problems = [], []
 
         def read(count: int = count, pieces: list[str] = pieces, problems: list[BaseException] = problems) -> None:
@@ -192,11 +208,16 @@ def test_text_comes_as_it_arrives(answer, server):
 
         reader = threading.Thread(target=read, daemon=True)
         reader.start()
-        reader.join(1.5)
+        reader.join(2)
         if problems:
             raise problems[0]
-        saw = f"after 1.5 s not yet {count}: the end is waited for"
-        expect(len(pieces) == count, saw=saw, expected=f"{count} pieces, since the server has sent {count}")
+        framing = "a body without HTTP chunks" if whole_reply is halves else "HTTP chunks"
+        sent = "1 piece" if count == 1 else f"{count} pieces"
+        did = f"stream_chat(…), while the server sends {sent} of text in {framing}, and then nothing"
+        saw = f"{len(pieces)} of them after 2 s: more bytes are waited for"
+        expected = f"{sent} at once, since the server has sent as much"
+        hint = "no-chunks" if whole_reply is halves else "as-it-arrives"
+        expect(len(pieces) == count, did=did, saw=saw, expected=expected, hint=hint)
 
 
 @pytest.mark.points(1, hint="fields")
@@ -224,10 +245,14 @@ def test_chunks_without_text(answer, server):
 def test_two_ways_to_end(answer, server):
     """An answer is whole with [DONE] alone, and with a finish_reason alone."""
     chunks = [chunk(delta) for delta in PIECES]
-    for events in ([*chunks, DONE], [*chunks, chunk({}, "stop")], [*chunks[:-1], chunk({"content": "lo"}, "length")]):
+    no_done = "the stream had a finish_reason, only [DONE] was missing"
+    for sent, events, why in (
+        ("Hel, lo, [DONE]", [*chunks, DONE], "the stream had [DONE], only a finish_reason was missing"),
+        ("Hel, lo, a finish_reason", [*chunks, chunk({}, "stop")], no_done),
+        ("Hel, lo with the finish_reason in it", [*chunks[:-1], chunk({"content": "lo"}, "length")], no_done),
+    ):
         server.script(stream(*events))
-        pieces = list(ask(answer))
-        expect(pieces == ["Hel", "lo"], saw=f"pieces: {pieces}", expected="['Hel', 'lo'], and no error")
+        whole(answer, sent, why)
 
 
 @pytest.mark.points(1, hint="the-end")
@@ -252,8 +277,7 @@ def test_broken_connection(answer, server):
     events = [*map(chunk, PIECES), chunk({}, "stop")]
     too_soon = fault.slice(40) + fault.cut(after_bytes=len("".join(events)) + 3)
     server.script(stream(*events, DONE) + too_soon)
-    pieces = list(ask(answer))
-    expect(pieces == ["Hel", "lo"], expected="no error: there was a finish_reason before the cut", hint="the-end")
+    whole(answer, "Hel, lo, a finish_reason, and breaks off", "there was a finish_reason before the break")
 
 
 @pytest.mark.points(1, hint="error-event")
@@ -283,9 +307,12 @@ def test_no_stream(answer, server):
     _, error = failing(answer, "StreamError", api_key="wrong-key-0000")
     is_partial(error, "")
     expect("Incorrect API key" in str(error), saw=repr(str(error)), expected="what the server says: Incorrect API key")
-    server.script(fault.status(200, body={"error": {"message": "overloaded: 4711"}}), fault.html(502))
+    feedback.log.steps.clear()
+    server.script(fault.status(200, body={"error": {"message": "overloaded: 4711"}}))
     _, error = failing(answer, "StreamError", expected="StreamError, because the reply is JSON, and no event stream")
     expect("overloaded: 4711" in str(error), saw=repr(str(error)), expected="what the server says: overloaded: 4711")
+    feedback.log.steps.clear()
+    server.script(fault.html(502))
     failing(answer, "StreamError", expected="StreamError, because the reply is HTML, and no event stream")
 
 

@@ -28,14 +28,17 @@ def parse_retry_after(value, now=None):
     if not found:
         return None
     year, month, day = int(found[3] or found[9] or 0), found[2] or found[4], int(found[1] or found[5])
-    if year < 100:
-        year += 2000 if year < 69 else 1900
+    now = datetime.datetime.now(datetime.UTC) if now is None else datetime.datetime.fromtimestamp(now, datetime.UTC)
+    if found[3] and year < 100:
+        year += now.year - now.year % 100
+        if year > now.year + 50:
+            year -= 100
     try:
         clock = [int(found[number]) for number in (6, 7, 8)]
         date = datetime.datetime(year, MONTHS.index(month) + 1, day, *clock, tzinfo=datetime.UTC)
     except ValueError:
         return None
-    return max(0.0, date.timestamp() - (time.time() if now is None else now))
+    return max(0.0, (date - now).total_seconds())
 
 
 class retry_on_error:
@@ -92,7 +95,10 @@ class retry_on_error:
         return wrapper
 
     def _wait(self, number, error):
-        wait = min(self.initial_delay * self.backoff_factor**number, self.max_delay)
+        try:
+            wait = min(self.initial_delay * self.backoff_factor**number, self.max_delay)
+        except OverflowError:
+            wait = self.max_delay
         if self.rng:
             wait = self.rng.uniform(0, wait)
         return max(wait, getattr(error, "retry_after", 0) or 0)

@@ -19,11 +19,15 @@ def parse_retry_after(value, now=None):
         return None
     if value.isascii() and value.isdigit():
         return float(value)
+    now = time.time() if now is None else now
     try:
         date = parsedate_to_datetime(value)
+        if "-" in value:  # a year of two digits: the last one that is at most 50 years ahead
+            latest = time.gmtime(now).tm_year + 50
+            date = date.replace(year=latest - (latest - date.year) % 100)
         if date.tzinfo is None:
             date = date.replace(tzinfo=UTC)
-        return max(0.0, date.timestamp() - (now or time.time()))
+        return max(0.0, date.timestamp() - now)
     except (ValueError, OverflowError):
         return None
 

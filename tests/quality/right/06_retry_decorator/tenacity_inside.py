@@ -19,11 +19,15 @@ def parse_retry_after(value, now=None):
         return None
     if value.isascii() and value.isdigit():
         return float(value)
+    now = time.time() if now is None else now
     try:
         date = parsedate_to_datetime(value)
+        if "-" in value:  # a year of two digits: the last one that is at most 50 years ahead
+            latest = time.gmtime(now).tm_year + 50
+            date = date.replace(year=latest - (latest - date.year) % 100)
         if date.tzinfo is None:
             date = date.replace(tzinfo=UTC)
-        return max(0.0, date.timestamp() - (now or time.time()))
+        return max(0.0, date.timestamp() - now)
     except (ValueError, OverflowError):
         return None
 
@@ -42,8 +46,10 @@ def retry_on_error(
     if any(number is not None and number < 0 for number in (max_retries, initial_delay, max_delay, deadline)):
         raise ValueError("no number below 0, please")
 
+    exponential = tenacity.wait_exponential(initial_delay, max_delay, backoff_factor)
+
     def wait(state):
-        delay = min(max_delay, initial_delay * backoff_factor ** (state.attempt_number - 1))
+        delay = exponential(state)
         if jitter:
             delay = (rng or random).uniform(0, delay)
         return max(delay, getattr(state.outcome.exception(), "retry_after", None) or 0)

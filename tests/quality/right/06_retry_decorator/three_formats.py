@@ -21,9 +21,14 @@ def parse_retry_after(value, now=None):
         return min(float(value), 1e9)
     for form in FORMATS:
         try:
-            return max(0.0, timegm(time.strptime(value, form)) - (time.time() if now is None else now))
+            date = time.strptime(value, form)
         except ValueError:
-            pass
+            continue
+        now = time.time() if now is None else now
+        year, present = date.tm_year, time.gmtime(now).tm_year
+        if "%y" in form:
+            year = max(year for year in range(year % 100, present + 51, 100))
+        return max(0.0, timegm((year, *date[1:])) - now)
     return None
 
 

@@ -92,7 +92,7 @@ def stream_chat(messages, *, base_url=None, api_key=None, model=None):
             )
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
                 raise StreamError(f"status {response.status}: {response.data.decode()}")
-            for event in iter_sse(response.stream(None)):
+            for event in iter_sse(response.stream(None if response.chunked else 1)):
                 if event.data == "[DONE]":
                     done = True
                     break

@@ -39,7 +39,7 @@ def retry_on_error(
     def wait_after(error, tries, started):
         if tries > max_retries:
             return None
-        wait = min(initial_delay * backoff_factor ** (tries - 1), max_delay)
+        wait = min(initial_delay * backoff_factor ** min(tries - 1, 99), max_delay)
         if jitter:
             wait = (rng or random).uniform(0, wait)
         wait = max(wait, getattr(error, "retry_after", None) or 0)

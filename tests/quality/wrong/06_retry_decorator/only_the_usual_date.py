@@ -1,6 +1,6 @@
 """Of the three forms of a date only the usual one is read.
 
-Rejected by: test_date[rfc850], test_date[asctime]
+Rejected by: test_year_of_two_digits, test_date[asctime]
 Keeps: 17 points
 """
 
@@ -48,7 +48,7 @@ def retry_on_error(
     def wait_after(error, tries, started):
         if tries > max_retries:
             return None
-        wait = min(initial_delay * backoff_factor ** (tries - 1), max_delay)
+        wait = min(initial_delay * backoff_factor ** min(tries - 1, 99), max_delay)
         if jitter:
             wait = (rng or random).uniform(0, wait)
         wait = max(wait, getattr(error, "retry_after", None) or 0)

@@ -23,12 +23,16 @@ def parse_retry_after(value, now=None):
         return None
     if value.isascii() and value.isdecimal():
         return float(value)
+    now = time.time() if now is None else now
     try:
         date = parsedate_to_datetime(value)
+        if "-" in value:  # a year of two digits: the last one that is at most 50 years ahead
+            latest = time.gmtime(now).tm_year + 50
+            date = date.replace(year=latest - (latest - date.year) % 100)
         seconds = date.replace(tzinfo=date.tzinfo or UTC).timestamp()
     except (ValueError, OverflowError):
         return None
-    return max(0.0, seconds - (time.time() if now is None else now))
+    return max(0.0, seconds - now)
 
 
 def retry_on_error(
@@ -45,7 +49,7 @@ def retry_on_error(
     def wait_after(error, tries, started):
         if tries > max_retries:
             return None
-        wait = min(initial_delay * backoff_factor ** (tries - 1), max_delay)
+        wait = min(initial_delay * backoff_factor ** min(tries - 1, 99), max_delay)
         if jitter:
             wait = (rng or random).uniform(0, wait)
         wait = max(wait, getattr(error, "retry_after", None) or 0)

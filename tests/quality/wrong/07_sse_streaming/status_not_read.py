@@ -80,7 +80,7 @@ def stream_chat(messages, *, base_url=None, api_key=None, model=None):
     partial, finished = "", False
     try:
         with requests.post(url, json=body, headers=headers, stream=True, timeout=(3.05, 30)) as response:
-            for event in iter_sse(response.iter_content(chunk_size=None)):
+            for event in iter_sse(response.iter_content(None if "Transfer-Encoding" in response.headers else 1)):
                 if event.data == "[DONE]":
                     return
                 try:

@@ -1,7 +1,7 @@
 """The clock and the sleep that were given are not used.
 
 Rejected by: test_burst
-Keeps: 5 points
+Keeps: 6 points
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """A semaphore limits how many calls run at once, not how many start in a period.
 
 Rejected by: test_burst, test_any_window
-Keeps: 1 point
+Keeps: 2 points
 """
 
 import asyncio
