@@ -181,6 +181,15 @@ def test_prompts_are_read_as_calls_begin() -> None:
     assert tasks <= 3 * limit, "a worker for each call, and what the library needs to connect"
 
 
+def test_a_single_text_is_no_list_of_prompts() -> None:
+    """A text in the place of several is an error, and is not asked letter by letter."""
+    with MockServer() as server:
+        call = batching.ask_all("Hello", base_url=server.base_url, api_key=server.api_key, model="mock-small")
+        with pytest.raises(TypeError, match="single"):
+            asyncio.run(call)
+        assert not server.records
+
+
 def test_error_of_the_iterable_gets_out() -> None:
     """An error that is no call's, but of the prompts themselves, is raised as it is, and no call stays open."""
 
@@ -851,7 +860,7 @@ def test_closed_event_loop_holds_nobody_up() -> None:
     task._log_destroy_pending = False  # it is what this test is about
 
 
-@pytest.mark.parametrize(("max_calls", "period"), [(0, 1), (-1, 1), (2.5, 1), (1, 0), (1, -1), (1, math.nan)])
+@pytest.mark.parametrize(("max_calls", "period"), [(0, 1), (-1, 1), (2.5, 1), (1, 0), (1, -1), (1, math.nan), (1, math.inf)])
 def test_limit_without_sense(max_calls: Any, period: float) -> None:
     """Fewer than one call, half a call, or no period is a ValueError."""
     with pytest.raises(ValueError, match=r"max_calls|period"):
@@ -859,7 +868,7 @@ def test_limit_without_sense(max_calls: Any, period: float) -> None:
 
 
 def test_decorator_keeps_the_function() -> None:
-    """A limited function or `async def` keeps name, docstring, kind and result; an async generator is refused."""
+    """A limited function or `async def` keeps name, docstring, kind and result; what is neither is refused."""
     limit = limiter.RateLimiter(10, 1.0)
 
     @limit
@@ -878,5 +887,6 @@ def test_decorator_keeps_the_function() -> None:
     async def generator() -> Any:
         yield 1
 
-    with pytest.raises(TypeError):
-        limit(generator)
+    for neither in (generator, 3):
+        with pytest.raises(TypeError):
+            limit(neither)
