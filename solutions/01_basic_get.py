@@ -13,7 +13,7 @@ import requests
 def get_json(
     url: str, params: dict[str, Any] | None = None, timeout: float = 10.0
 ) -> Any:
-    """Return the parsed body of the reply to a GET.
+    """Return the parsed body of the reply to a GET: any JSON, so [], 0 or None too.
 
     params: the query. timeout: seconds to connect, and seconds of silence.
     Raises requests.HTTPError for a 4xx or 5xx status; for silence requests.Timeout, or

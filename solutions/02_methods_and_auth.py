@@ -21,7 +21,7 @@ class AgentsAPI:
         Without one there is no client, but a ValueError.
     Every method raises PermissionError for a 401 or 403, ValueError with the server's
     message for a 422, and requests.HTTPError, or what your library has in its place,
-    for any other refusal.
+    for any other refusal, such as a 404 where no id was sent.
     """
 
     def __init__(self, base_url: str, token: str) -> None:
@@ -80,7 +80,7 @@ class AgentsAPI:
         message = f"{method} {path}: {status} {_explanation(response)}"
         if status in (401, 403):
             raise PermissionError(message)
-        if status == 404:
+        if status == 404 and path != "/agents":  # there, it is no agent that is missing
             raise LookupError(message)
         if status == 422:
             raise ValueError(message)

@@ -860,7 +860,9 @@ def test_closed_event_loop_holds_nobody_up() -> None:
     task._log_destroy_pending = False  # it is what this test is about
 
 
-@pytest.mark.parametrize(("max_calls", "period"), [(0, 1), (-1, 1), (2.5, 1), (1, 0), (1, -1), (1, math.nan), (1, math.inf)])
+@pytest.mark.parametrize(
+    ("max_calls", "period"), [(0, 1), (-1, 1), (2.5, 1), (1, 0), (1, -1), (1, math.nan), (1, math.inf)]
+)
 def test_limit_without_sense(max_calls: Any, period: float) -> None:
     """Fewer than one call, half a call, or no period is a ValueError."""
     with pytest.raises(ValueError, match=r"max_calls|period"):

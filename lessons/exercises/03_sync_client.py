@@ -10,11 +10,12 @@ class ChatClient:
         environment unless given. ValueError without a key. The address may end in a
         slash; the key is in no repr.
     timeout: seconds to connect, and seconds of silence, for every request.
-    history: the questions and answers so far, oldest first, as messages.
+    history: the questions and answers so far, oldest first, as messages that have a
+        role and a content only.
 
-    All calls use one connection, which close() or the end of a `with` block closes.
-    They raise requests.HTTPError, or what your library has in its place, for a 4xx or
-    5xx status.
+    All calls use one connection, which close() or the end of a `with` block closes; an
+    error in the block gets out. The calls raise requests.HTTPError, or what your
+    library has in its place, for a 4xx or 5xx status.
     """
 
     def __init__(

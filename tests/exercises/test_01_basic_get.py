@@ -1,6 +1,7 @@
 """Exercise 01: a GET that checks what it got, and all pages of a long result."""
 
 import inspect
+from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
@@ -26,7 +27,7 @@ def is_timeout(error: Exception) -> bool:
     return any("Timeout" in cls.__name__ for one in errors for cls in type(one).__mro__)
 
 
-@pytest.mark.points(1)
+@pytest.mark.points(1, hint="no-json")
 def test_json_body(answer, server):
     """The body of a 200 comes back as Python values."""
     server.script(fault.status(200, body={"login": "n-4711", "repos": [1, None, "中文"]}))
@@ -35,6 +36,10 @@ def test_json_body(answer, server):
         value == {"login": "n-4711", "repos": [1, None, "中文"]},
         expected="the JSON body as Python values: {'login': 'n-4711', 'repos': [1, None, '中文']}",
     )
+    for text, wanted in (("[]", []), ("0", 0), ("null", None)):
+        server.script(fault.status(200, body=text, headers={"Content-Type": "application/json"}))
+        value = call(answer, "get_json", server.url + "/users/python")
+        expect(value == wanted, saw=f"{value!r}", expected=f"{wanted!r}: {text} is JSON too")
 
 
 @pytest.mark.points(1, hint="params")
@@ -120,7 +125,10 @@ def test_long_page(answer, server):
 
 @pytest.mark.points(2, hint="timeout")
 def test_timeout(answer, server):
-    """A silent server does not hold the program: after the timeout there is a timeout error."""
+    """After the seconds of silence there is a timeout error; a slow reply that is never silent so long is none."""
+    server.script(fault.drip(10, 0.08))
+    user = call(answer, "get_json", server.url + "/users/python", timeout=0.7)
+    expect(user["login"] == "python", expected="the user python: the server was never silent for 0.7 s")
     server.on(path="/users/python").reply(fault.delay(1.5))
     wanted = "requests.Timeout, or your library's own timeout error, after 0.1 s"
     with expect_raises(answer, Exception, expected=wanted) as caught:
@@ -137,9 +145,11 @@ def test_timeout(answer, server):
 # --- fetch_all ---
 
 
-def names(found: list) -> list[str]:
-    """Return the names of the repositories found."""
-    return [item["full_name"] for item in found]
+def values(found: Any, key: str) -> list:
+    """Return what the items found have under a key."""
+    is_list = isinstance(found, list) and all(isinstance(item, dict) and key in item for item in found)
+    expect(is_list, expected=f"a list of the items of all pages, which are dicts with a key {key!r}")
+    return [item[key] for item in found]
 
 
 @pytest.mark.points(1, hint="pages")
@@ -147,9 +157,10 @@ def names(found: list) -> list[str]:
 def test_all_pages(answer, server):
     """All items of all pages come back as one list, in order, with one request a page."""
     found = call(answer, "fetch_all", server.url + "/search/repositories", params={"q": "R&D 中文", "per_page": 10})
+    names = values(found, "full_name")
     expect(
-        names(found) == [f"mock/R&D 中文-{number:02}" for number in range(1, 43)],
-        saw=f"{len(found)} items, {len(set(names(found)))} of them different",
+        names == [f"mock/R&D 中文-{number:02}" for number in range(1, 43)],
+        saw=f"{len(names)} items, {len(set(names))} of them different",
         expected="the 42 items of 5 pages, mock/R&D 中文-01 first",
     )
     expect(len(server.records) == 5, saw=seen(server), expected="5 requests: a page without a next link is the last")
@@ -160,19 +171,23 @@ def test_all_pages(answer, server):
 def test_one_page(answer, server):
     """A result that fits on one page takes one request."""
     found = call(answer, "fetch_all", server.url + "/search/repositories?q=robot&per_page=100")
-    expect(len(found) == 42, saw=f"{len(found)} items", expected="the 42 items of the only page")
+    numbers = values(found, "id")
+    expect(numbers == [*range(1, 43)], saw=f"{len(numbers)} items", expected="the 42 items of the only page")
     expect(len(server.records) == 1, saw=seen(server), expected="1 request: there is no next link")
 
 
 @pytest.mark.points(1, hint="next-address")
-@pytest.mark.limit(2)
+@pytest.mark.limit(3)
 def test_from_the_second_page(answer, server):
     """The address of the next page has its parameters already: the first ones are not sent with it."""
     params = {"q": "robot", "per_page": 20, "page": 2}
+    the_end = fault.status(200, body={"items": []}, headers={"Link": ""})  # for who would ask on and on
+    server.script(fault.ok(), fault.ok(), the_end)
     found = call(answer, "fetch_all", server.url + "/search/repositories", params=params)
+    names = values(found, "full_name")
     expect(
-        names(found) == [f"mock/robot-{number:02}" for number in range(21, 43)],
-        saw=f"{len(found)} items; {seen(server)}",
+        names == [f"mock/robot-{number:02}" for number in range(21, 43)],
+        saw=f"{len(names)} items; {seen(server)}",
         expected="the 22 items of pages 2 and 3",
     )
 
@@ -201,7 +216,7 @@ def test_address_that_cannot_be_guessed(answer, server):
         expected='a second and last request to the address with rel="next", /get?after=x7q9',
     )
     expect(
-        [item["id"] for item in found] == [1, 2, 4711],
+        values(found, "id") == [1, 2, 4711],
         expected="the items of both pages, with the ids 1, 2 and 4711",
     )
 

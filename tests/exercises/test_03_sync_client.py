@@ -4,7 +4,7 @@ import inspect
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -62,6 +62,7 @@ def server_that_notes_the_end() -> Iterator[tuple[str, threading.Event]]:
 
 
 @pytest.mark.points(2, hint="answer-text")
+@pytest.mark.limit(10)  # the first test also waits for the import of a large library
 def test_ask_returns_the_text(answer, server):
     """ask returns the text of the answer, and nothing else of the reply."""
     server.on().reply(text="nonce 4711: 你好 👋")
@@ -113,12 +114,24 @@ def test_conversation(answer, server):
 
 @pytest.mark.points(1, hint="history")
 def test_history(answer, server):
-    """history holds the questions and the answers, oldest first."""
+    """history holds the questions and the answers, oldest first; chat has no part in it."""
     client = call(answer, "ChatClient")
     first, second = call(client, "ask", "What is HTTP?"), call(client, "ask", "What is an API?")
-    wanted = [("user", "What is HTTP?"), ("assistant", first), ("user", "What is an API?"), ("assistant", second)]
-    history = spoken(client.history)
-    expect(history == wanted, saw=f"history: {history}", expected="user, assistant, user, assistant, with their texts")
+    pairs = [("user", "What is HTTP?"), ("assistant", first), ("user", "What is an API?"), ("assistant", second)]
+    saw = f"history: {client.history}"
+    expect(spoken(client.history) == pairs, saw=saw, expected="user, assistant, user, assistant, with their texts")
+    wanted = [{"role": role, "content": content} for role, content in pairs]
+    more = sorted({key for message in client.history for key in message} - {"role", "content"})
+    expect(client.history == wanted, saw=f"also {', '.join(more)} in history", expected="only role and content there")
+    messages = [{"role": "user", "content": "Hello"}]
+    call(client, "chat", messages)
+    expect(
+        sent(server)["messages"] == [{"role": "user", "content": "Hello"}],
+        saw=f"chat sent {len(sent(server)['messages'])} messages: {spoken(sent(server)['messages'])}",
+        expected="chat to send exactly the messages it is given, whatever the history is",
+    )
+    saw = f"history after chat: {len(client.history)} messages, the last of them {client.history[-1]}"
+    expect(client.history == wanted, saw=saw, expected="history as it was before chat: only ask adds to it")
 
 
 @pytest.mark.points(1, hint="history")
@@ -141,6 +154,9 @@ def test_system(answer, server):
     )
     roles = [message["role"] for message in client.history]
     expect("system" not in roles, saw=f"history: {roles}", expected="no system message in history")
+    call(client, "ask", "What is an SDK?")
+    roles = [message["role"] for message in sent(server)["messages"]]
+    expect("system" not in roles, saw=f"sent: {roles}", expected="no system message, because this ask was given none")
 
 
 @pytest.mark.points(1, hint="one-connection")
@@ -156,11 +172,22 @@ def test_one_connection(answer, server):
 
 @pytest.mark.points(1, hint="one-connection")
 def test_with_statement(answer):
-    """The end of a with statement closes the connection."""
+    """The end of a with statement closes the connection, and an error in it gets out."""
     with server_that_notes_the_end() as (base_url, is_closed):
         with call(answer, "ChatClient", base_url=base_url) as client:
             expect(call(client, "models") == ["nonce-4711"], expected="['nonce-4711']")
         expect(is_closed.wait(1), saw="the connection is still open", expected="close() to close the connection")
+    has_left = False
+    with suppress(ZeroDivisionError):
+        with call(answer, "ChatClient"):
+            raise ZeroDivisionError
+        has_left = True
+    expect(
+        not has_left,
+        did="with ChatClient() as client: 1 / 0",
+        saw="no exception after the with statement",
+        expected="the error in the block gets out: an __exit__ that returns something true swallows it",
+    )
 
 
 @pytest.mark.points(1, hint="no-key")
@@ -182,6 +209,16 @@ def test_environment(answer, server, monkeypatch):
         text = call(call(answer, "ChatClient"), "ask", "What is HTTP?")
         expect(text.startswith("HTTP is"), expected="an answer from the server that the environment names")
         expect(sent(other)["model"] == "mock-large", saw=f"model {sent(other)['model']}", expected="model mock-large")
+        given = {"api_key": server.api_key, "base_url": server.base_url, "model": "mock-small"}
+        client = call(answer, "ChatClient", **given)
+        with suppress(Exception):  # what arrived tells all
+            call(client, "ask", "What is HTTP?")
+    arrived = [(record.status, sent(server)["model"]) for record in server.records]
+    expect(
+        arrived == [(200, "mock-small")],
+        saw=f"status and model of what came to the address that was given: {arrived}",
+        expected="[(200, 'mock-small')]: what is given counts, though the environment names others",
+    )
 
 
 @pytest.mark.points(1, hint="slash")
@@ -214,16 +251,20 @@ def test_failed_call(answer, server):
             with expect_raises(answer, Exception, expected=wanted) as caught:
                 call(client, method, *arguments)
             expect(not isinstance(caught.value, LookupError | TypeError), expected=wanted)
-    expect(client.history == [], saw=f"history: {client.history}", expected="an empty history")
+            history = spoken(client.history)
+            expect(not history, saw=f"history: {history}", expected="an empty history, as before", hint="history")
 
 
 @pytest.mark.points(1, hint="timeout")
 def test_timeout(answer, server):
     """A silent server does not hold the program: after the timeout there is an error."""
-    client = call(answer, "ChatClient", timeout=(0.1, 0.1))
-    server.on(path="/v1/models").reply(fault.delay(1.5))
-    with expect_raises(answer, Exception, expected="an error after 0.1 s"):
-        call(client, "models")
+    server.on().reply(fault.delay(1.5))
+    for method, arguments, seconds in (("models", [], (0.1, 0.1)), ("ask", ["Hello"], 0.1)):
+        client = call(answer, "ChatClient", timeout=seconds)
+        with expect_raises(answer, Exception, expected="an error after 0.1 s") as caught:
+            call(client, method, *arguments)
+        is_crash = isinstance(caught.value, TypeError | ValueError | LookupError)
+        expect(not is_crash, expected="timeout as two numbers or as one: to connect, and of silence")
     parameter = inspect.signature(answer.ChatClient).parameters.get("timeout")
     expect(
         parameter is None or parameter.default == (3.05, 30),

@@ -20,7 +20,7 @@ class AgentsAPI:
                 text = await response.text()
                 if response.status in (401, 403):
                     raise PermissionError(text)
-                if response.status == 404:
+                if response.status == 404 and path != "/agents":
                     raise IndexError(text)  # a LookupError
                 if response.status == 422:
                     raise ValueError((await response.json())["message"])

@@ -28,7 +28,7 @@ class AgentsAPI:
         except requests.HTTPError as error:
             if response.status_code in (401, 403):
                 raise PermissionError(str(error)) from error
-            if response.status_code == 404:
+            if response.status_code == 404 and path != "/agents":
                 raise LookupError(str(error)) from error
             if response.status_code == 422:
                 raise ValueError(response.json()["message"]) from error

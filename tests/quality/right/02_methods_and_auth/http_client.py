@@ -25,6 +25,8 @@ class AgentsAPI:
             connection.close()
         if 200 <= reply.status <= 299:
             return json.loads(body) if body else None
+        if path == "/agents" and reply.status == 404:
+            raise RuntimeError(f"there is nothing at {path}")
         raise EXCEPTIONS.get(reply.status, RuntimeError)(f"{reply.status}: {body.decode()}")
 
     def create(self, name, status="active"):

@@ -22,7 +22,7 @@ class AgentsAPI:
         match response.status_code:
             case 401 | 403:
                 raise PermissionError(f"the server said {response.status_code}")
-            case 404:
+            case 404 if response.url.path != "/agents":
                 raise LookupError("there is no such agent")
             case 422:
                 raise ValueError(response.json().get("message"))

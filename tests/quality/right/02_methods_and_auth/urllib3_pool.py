@@ -24,7 +24,7 @@ class AgentsAPI:
         reply = self.pool.request(method, url, headers={"Authorization": f"Bearer {self.__token}"}, **options)
         if reply.status in (401, 403):
             raise PermissionError(reply.status, reply.reason)
-        if reply.status == 404:
+        if reply.status == 404 and url != self.agents:
             raise NoSuchAgent(url)
         if reply.status == 422:
             raise ValueError("refused: " + reply.json()["message"])

@@ -50,5 +50,6 @@ class ChatClient:
         choice = self.chat(messages)["choices"][0]
         if choice["finish_reason"] == "length":
             raise ValueError("max_tokens was too small")
-        self.history += [messages[-1], choice["message"]]
-        return choice["message"]["content"]
+        text = choice["message"]["content"]
+        self.history += [messages[-1], {"role": "assistant", "content": text}]
+        return text

@@ -1,6 +1,6 @@
 """delete swallows every exception, so a delete that failed looks like one that worked.
 
-Rejected by: test_delete_that_failed, test_wrong_token
+Rejected by: test_other_refusals, test_wrong_token
 Keeps: 18 points
 """
 
@@ -21,7 +21,7 @@ class AgentsAPI:
         status = response.status_code
         if status in (401, 403):
             raise PermissionError(response.text)
-        if status == 404:
+        if status == 404 and path:
             raise LookupError(f"there is nothing at {path}")
         if status == 422:
             raise ValueError(response.json()["message"])

@@ -1,6 +1,6 @@
 """A 500 is a ValueError like a 422, as if the values were to blame.
 
-Rejected by: test_delete_that_failed
+Rejected by: test_other_refusals
 Keeps: 19 points
 """
 
@@ -21,7 +21,7 @@ class AgentsAPI:
         status = response.status_code
         if status in (401, 403):
             raise PermissionError(response.text)
-        if status == 404:
+        if status == 404 and path:
             raise LookupError(f"there is nothing at {path}")
         if status >= 400:
             raise ValueError(response.json()["message"])

@@ -23,7 +23,7 @@ class AgentsAPI:
         status = response.status_code
         if status in (401, 403):
             raise PermissionError(response.text)
-        if status == 404:
+        if status == 404 and path:
             raise LookupError(f"there is nothing at {path}")
         if status == 422:
             raise ValueError(response.json()["message"])

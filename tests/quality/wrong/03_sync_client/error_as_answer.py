@@ -1,4 +1,4 @@
-"""An error is returned as if it were an answer, and the program goes on.
+"""An error status is returned as if it were an answer, and the program goes on.
 
 Rejected by: test_failed_call
 Keeps: 19 points
@@ -46,7 +46,7 @@ class ChatClient:
         question = {"role": "user", "content": prompt}
         try:
             choice = self.chat([*first, *self.history, question])["choices"][0]
-        except requests.RequestException as error:
+        except requests.HTTPError as error:
             return f"Error: {error}"
         text = choice["message"]["content"]
         if choice["finish_reason"] == "length":
