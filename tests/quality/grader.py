@@ -19,7 +19,7 @@ from lessons.results import Result
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).parent
 PATIENCE = 120.0  # seconds for one answer; then its process is ended from outside
-_SERVED = 25  # answers that one process grades before a fresh one takes its place
+_SERVED = 60  # answers that one process grades before a fresh one takes its place
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,8 @@ class Pool:
     def __init__(self, jobs: int | None = None) -> None:
         self._own = threading.local()
         self._workers: list[_Worker] = []
-        self._threads = ThreadPoolExecutor(jobs or os.cpu_count() or 2)
+        # Twice as many as there are processors, because most of the time is spent waiting.
+        self._threads = ThreadPoolExecutor(jobs or 2 * (os.cpu_count() or 1))
 
     def __enter__(self) -> "Pool":
         return self
@@ -197,6 +198,8 @@ class _Worker:
         if not line:
             return Grade({}, f"the process that graded it ended (exit status {process.wait()})")
         found = json.loads(line)
+        if found["is_last"]:  # it is about to end, because of a thread that does not
+            self.stop()
         results = {name: Result(case.exercise, *values) for name, values in found["results"].items()}
         return Grade(results, found["trouble"])
 

@@ -8,6 +8,7 @@ import pytest
 
 from lessons.results import Result
 
+from ..exercises import limits
 from ..exercises.grading import result_of
 from .grader import ROOT, to_json
 
@@ -30,7 +31,8 @@ class Collector:
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         """Send the grade: now, since a thread that never ends can make the end of this process necessary."""
         trouble = "" if exitstatus in (0, 1, 2) and self.results else f"pytest ended with status {int(exitstatus)}"
-        print(json.dumps({"results": to_json(self.results), "trouble": trouble}), file=channel, flush=True)
+        grade = {"results": to_json(self.results), "trouble": trouble, "is_last": limits.is_stuck()}
+        print(json.dumps(grade), file=channel, flush=True)
 
 
 def limit_memory() -> None:
@@ -49,6 +51,7 @@ def main() -> None:
         job = json.loads(line)
         test_file = ROOT / "tests" / "exercises" / f"test_{job['exercise']}.py"
         arguments = [str(test_file), "--submission", job["path"], "-o", "addopts=", "-q", "-p", "no:cacheprovider"]
+        arguments += ["-p", "no:unraisableexception"]  # it tidies up the memory after every answer, which takes long
         pytest.main([*arguments, *(["-x"] if job["stop_early"] else [])], plugins=[Collector()])
 
 
