@@ -3,16 +3,19 @@
 1,000 calls to a server that takes 200 ms for each, at several limits, with the client of lesson 04, the solution of its
 exercise, and others, one after the other in one run. The server is a process of its own. The ideal is what the server's
 time alone amounts to: 1,000 calls, 100 at once, are ten rounds of 0.2 s. What is printed is the total over this ideal.
+At the end, the memory that the solution holds for 1,000 prompts, and what each of 9,000 more adds.
 """
 
 import argparse
 import asyncio
 import importlib.util
+import itertools
 import json
 import math
 import subprocess
 import sys
 import time
+import tracemalloc
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +38,7 @@ BODY: dict[str, Any] = {"model": "mock-small", "messages": [{"role": "user", "co
 LATENCY = 0.2  # seconds
 LIMITS = (10, 25, 50, 100, 200)
 TO_REACH = {100: 1.15, 200: 1.4}  # by the better of the lesson's transports, and by the solution
+MANY = (1_000, 10_000)  # prompts for which the memory is compared
 
 
 def load(folder: str, library: ModuleType = httpx) -> ModuleType:
@@ -80,7 +84,7 @@ async def ours_on_aiohttp(base_url: str, count: int, limit: int) -> None:
 async def solution(base_url: str, count: int, limit: int) -> None:
     """The solution of exercise 04, which uses aiohttp."""
     settings = {"base_url": base_url, "api_key": KEY, "model": BODY["model"]}
-    await load("solutions").ask_all([QUERY] * count, max_concurrency=limit, **settings)
+    await load("solutions").ask_all(itertools.repeat(QUERY, count), max_concurrency=limit, **settings)
 
 
 async def plain_httpx(base_url: str, count: int, limit: int, library: Any = httpx) -> None:
@@ -162,6 +166,25 @@ def measure(client: Callable[..., Awaitable[None]], base_url: str, count: int, l
     return total / (math.ceil(count / limit) * LATENCY), "*" if peak < min(limit, count) else ""
 
 
+def memory(base_url: str, count: int, limit: int) -> int:
+    """Return the most bytes that Python holds at once during so many calls of the solution.
+
+    Raises RuntimeError as measure() does.
+    """
+    peaks = []
+
+    async def traced(*arguments: Any) -> None:
+        tracemalloc.start()
+        try:
+            await solution(*arguments)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+
+    measure(traced, base_url, count, limit)
+    return peaks[0]
+
+
 def main() -> None:
     """Measure every client at every limit and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
@@ -176,6 +199,7 @@ def main() -> None:
                 bar.set_description(f"{name}, {limit} at once")
                 found[name][limit] = measure(client, base_url, count, limit)
                 bar.update()
+        few, many = (memory(base_url, calls, 100) for calls in MANY)
     title = f"{count:,} calls of {LATENCY} s: total over ideal"
     print(f"{title:<40}" + "".join(f"{limit:>7} " for limit in LIMITS))
     for name, row in found.items():
@@ -186,6 +210,8 @@ def main() -> None:
         best = min(row[limit][0] for name, row in found.items() if name.startswith("ours"))
         for name, ratio in (("ours", best), ("solution", found["solution of the exercise"][limit][0])):
             print(f"{name} at {limit}: {ratio:.2f}, to reach: {most} {'ok' if ratio <= most else 'MISSED'}")
+    more = (many - few) / (MANY[1] - MANY[0])
+    print(f"solution at 100: {few / 1e6:.1f} MB for {MANY[0]:,} prompts, {more:.0f} bytes for each further one")
 
 
 if __name__ == "__main__":
