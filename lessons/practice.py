@@ -194,8 +194,10 @@ def watch(options: argparse.Namespace) -> int:
             if now and now != seen:
                 seen = now
                 print(_paint(f"--- {time.strftime('%H:%M:%S')}", BOLD), flush=True)
-                with contextlib.suppress(Mistake):  # the file is being saved at this very moment
+                try:
                     _check(exercise)
+                except Mistake as mistake:
+                    print(mistake)
                 print("Waiting for the next save; Ctrl-C ends this.\n", flush=True)
             time.sleep(POLL)
     print("\nDone watching.")

@@ -351,6 +351,8 @@ def test_watch(tree: Path, watching: tuple[subprocess.Popen, Queue]) -> None:
     assert "0 of 5 points" in wait_for(lines, "Waiting for the next save")
     answer.write_text("def double(n):\n    return 4\n")
     assert "2 of 5 points" in wait_for(lines, "Waiting for the next save")
+    answer.write_text("import os\n\nos._exit(3)\n")
+    assert "your code ended the whole process" in wait_for(lines, "Waiting for the next save")
     (tree / "new.py").write_text(RIGHT)
     answer.unlink()  # as editors save
     (tree / "new.py").replace(answer)

@@ -5,6 +5,7 @@
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -15,7 +16,7 @@ from lessons.practice import Exercise, read_hints
 from lessons.results import Result
 
 from .course import ROOT
-from .quality.grader import Case, Grade, Pool, complaints, exercises, find_cases, read_promise
+from .quality.grader import FOLDER, Case, Grade, Pool, complaints, exercises, find_cases, read_promise
 from .quality.mutants import mutants
 
 POINTS = 20  # of each exercise
@@ -66,6 +67,17 @@ def test_hints(exercise: str) -> None:
     keywords = [node for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "hint"]
     named = {node.value.value for node in keywords if isinstance(node.value, ast.Constant)}
     assert named <= set(hints), f"no such hint: {named - set(hints)}"
+
+
+def test_readme_has_the_figures() -> None:
+    """The README is about the answers that there are; if not, run `python -m tests.quality` and `--mutants` anew."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for kind, row in [("right", "right answers"), ("wrong", "wrong answers"), ("stub", "stubs"), ("reference", "ref")]:
+        count = [case.kind for case in CASES].count(kind)
+        assert re.search(rf"\| {row}[^|]* \| {count} of {count} \|", readme), f"{kind}: {count}"
+    killed, made = map(int, re.search(r"mutants`\) \| (\d+) of (\d+)", readme).groups())
+    survivors = sum(map(len, tomllib.loads((FOLDER / "survivors.toml").read_text(encoding="utf-8")).values()))
+    assert made - killed == survivors, f"survivors.toml has {survivors} mutants"
 
 
 def case_of(tmp_path: Path, code: str, kind: str = "right") -> Case:
