@@ -436,8 +436,14 @@ def test_no_such_folder(tree: Path, options: tuple[str, ...]) -> None:
             "import time\ndef double(n):\n    while n in (1, 2): pass\n    time.sleep(0.2)\n    return 2 * n",
             ["", "0.5 s", "0.5 s", "", ""],
         ),
+        (
+            "import os, requests\ndef double(n):\n    while True:\n        try:\n"
+            "            requests.get(os.environ['OPENAI_BASE_URL'] + '/models').json()['nothing']\n"
+            "        except:\n            pass",
+            ["0.5 s", "0.5 s", "0.1 s", "0.1 s", "0.1 s"],
+        ),
     ],
-    ids=["import", "nothing passes", "something passes"],
+    ids=["import", "nothing passes", "something passes", "catches everything"],
 )
 def test_answers_that_never_end(tree: Path, tmp_path: Path, answer: str, seen: list[str]) -> None:
     """One that cannot be loaded is tried once; the others get less time only while they have no points to lose."""
@@ -450,7 +456,8 @@ def test_answers_that_never_end(tree: Path, tmp_path: Path, answer: str, seen: l
     )
     (root / "01_answer").mkdir()
     shutil.move(root / "answer.py", root / "01_answer")
-    pytest_in(root, "tests/exercises", "--submission", "01_answer/answer.py", "--junitxml=report.xml")
+    done = pytest_in(root, "tests/exercises", "--submission", "01_answer/answer.py", "--junitxml=report.xml")
+    assert "Traceback" not in done.stdout + done.stderr and "Warning" not in done.stdout, done.stdout + done.stderr
     cases = list(ElementTree.parse(root / "report.xml").iter("testcase"))
     texts = [case.findtext("failure", "") for case in cases]
     assert ["".join(re.findall("no end after (0.[15] s)", text)) for text in texts] == seen, "\n".join(texts)

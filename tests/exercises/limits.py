@@ -204,12 +204,41 @@ def _end_line(frame: FrameType, event: str, _: Any) -> Any:
 
 
 def _is_own(frame: FrameType) -> bool:
-    """Say whether a frame is not of a library, which has to be left to tidy up."""
+    """Say whether a frame is not of a library, which has to be left to tidy up, nor of this file."""
     name = frame.f_code.co_filename
-    return not name.startswith((sys.prefix, sys.base_prefix, "<frozen"))
+    return name != __file__ and not name.startswith((sys.prefix, sys.base_prefix, "<"))
 
 
 _doomed: set[threading.Thread] = set()  # for ever: what an exception at any line left behind may hold others up
+
+
+class _Hooks:
+    """What Python reports uncaught exceptions to, but for those in threads that have to end.
+
+    pytest has put its own there, and would blame the next test.
+    """
+
+    of_threads = of_finalizers = None
+
+    @classmethod
+    def install(cls) -> None:
+        """Stand before the hooks of pytest, which are new ones in every run."""
+        if threading.excepthook != cls.report:
+            cls.of_threads, threading.excepthook = threading.excepthook, cls.report
+        if sys.unraisablehook != cls.report_finalizer:
+            cls.of_finalizers, sys.unraisablehook = sys.unraisablehook, cls.report_finalizer
+
+    @classmethod
+    def report(cls, args: threading.ExceptHookArgs) -> None:
+        """Report what ended a thread."""
+        if args.thread not in _doomed:
+            cls.of_threads(args)
+
+    @classmethod
+    def report_finalizer(cls, args: Any) -> None:
+        """Report what was raised where nobody could catch it."""
+        if threading.current_thread() not in _doomed:
+            cls.of_finalizers(args)
 
 
 def _end(before: set[threading.Thread]) -> None:
@@ -219,6 +248,7 @@ def _end(before: set[threading.Thread]) -> None:
     """
     new = [one for one in threading.enumerate() if one not in before and one.name not in ("mock-server", _REAPER)]
     _doomed.update(new)
+    _Hooks.install()
     if not any(one.name == _REAPER for one in threading.enumerate()):
         threading.Thread(target=_reap, name=_REAPER, daemon=True).start()
 
