@@ -1,6 +1,7 @@
 """Whatever is wrong with an answer, its author is told so in a few lines, and the others are judged all the same."""
 
 import json
+import random
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -531,6 +533,29 @@ def test_notes() -> None:
     assert lines == [*textwrap.wrap("Note: " + "word " * 20 + "end", 80), "    a line of the answer", "", "Note: b"]
     wrong = noted._replace(passed=False, text="t", kind="wrong")
     assert explain([wrong]) == ["t", "", *lines]
+
+
+def test_line_to_copy() -> None:
+    """Equal steps become a loop, and the step that made an object is there, however many came after it."""
+
+    class Door:
+        def open(self, *_: object) -> None:
+            pass
+
+    feedback.start_log()
+    options = {"keys": (KeyError, 2), "note": [].append, "rng": random.Random(), "names": (name for name in "abc")}
+    door = feedback.call(SimpleNamespace(Door=lambda **_: Door()), "Door", **options)
+    assert feedback.log.text() == "Door(keys=(KeyError, 2), note=[].append, rng=Random(), names=<genexpr>())"
+    feedback.start_log()
+    door = feedback.call(SimpleNamespace(Door=Door), "Door")
+    for _ in range(30):
+        feedback.call(door, "open")
+    assert feedback.log.text() == "door = Door(); [door.open() for _ in range(30)]"
+    for number in range(30):
+        feedback.call(door, "open", number)
+    text = feedback.log.text()
+    assert text.startswith("door = Door(); door.open(") and text.endswith("; door.open(28); door.open(29)")
+    assert 200 < len(text) <= 240
 
 
 @pytest.mark.parametrize(

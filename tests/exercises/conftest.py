@@ -53,7 +53,8 @@ def server(request: pytest.FixtureRequest) -> Iterator[MockServer]:
     with LoggedServer(**arguments) as fresh:
         log = feedback.start_log(fresh)
         if arguments:
-            log.steps.append(f"server = MockServer({_arguments((), arguments)}).start()")
+            log.made["server"] = f"server = MockServer({_arguments((), arguments)}).start()"
+            log.steps.append(log.made["server"])
         yield fresh
 
 

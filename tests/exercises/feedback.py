@@ -9,6 +9,7 @@ import difflib
 import functools
 import importlib.metadata
 import inspect
+import itertools
 import re
 import sys
 import textwrap
@@ -47,18 +48,23 @@ class Log:
     def __init__(self, server: Any = None) -> None:
         self.server = server
         self.steps: list[str] = []
+        self.made: dict[str, str] = {}  # by its name, the step that made an object
         self.names: list[tuple[Any, str]] = []  # what objects are called in those lines
         self.value: Any = _NOTHING
         self.function: Any = None
         self.label = ""
 
     def text(self, limit: int = 240) -> str:
-        """Return the last steps that fit, in one line."""
+        """Return the last steps that fit, in one line, and those that made the objects; equal ones become a loop."""
+        groups = [(step, len(list(equal))) for step, equal in itertools.groupby(self.steps)]
+        needed = set(self.made.values())
+        room = limit - sum(len(step) + 2 for step in needed)
         kept: list[str] = []
-        for step in reversed(self.steps):
-            if kept and sum(map(len, kept)) + 2 * len(kept) + len(step) > limit:
-                break
-            kept.insert(0, step)
+        for step, count in reversed(groups):
+            line = f"[{step} for _ in range({count})]" if count > 2 else step
+            room -= 0 if step in needed else len(line) + 2
+            if step in needed or room >= 0 or not kept:
+                kept.insert(0, line)
         return "; ".join(kept)
 
     def show(self, value: Any) -> str:
@@ -74,9 +80,14 @@ class Log:
                     return f"server.{name}" + (f" + {rest!r}" if rest else "")
             if value == self.server.api_key:
                 return "server.api_key"
+        if inspect.isgenerator(value):
+            return f"{value.__name__}()"
         if callable(value) and hasattr(value, "__name__"):
-            return value.__name__
-        return clip(repr(value), 100)
+            return f"[].{value.__name__}" if isinstance(getattr(value, "__self__", None), list) else value.__name__
+        if isinstance(value, tuple) and any(isinstance(one, type) for one in value):
+            return f"({', '.join(map(self.show, value))}{',' * (len(value) == 1)})"
+        text = repr(value)
+        return f"{type(value).__name__}()" if re.match("<.* object at 0x", text) else clip(text, 100)
 
 
 log = Log()  # of the test that runs now
@@ -106,7 +117,9 @@ def call(target: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:
     variable = _variable(function.__name__) if isinstance(function, type) else ""
     if inspect.iscoroutinefunction(function):
         step = f"await {step}"
-    log.steps.append(f"{variable} = {step}" if variable else step)
+    if variable:
+        log.made[variable] = step = f"{variable} = {step}"
+    log.steps.append(step)
     log.value, log.label = _NOTHING, label
     value = function(*args, **kwargs)
     if variable:
@@ -186,6 +199,12 @@ def run_async(awaitable: Awaitable[Any] | Callable[[], Awaitable[Any]]) -> Any:
 
     log.value = value = asyncio.run(main())
     return value
+
+
+def unset(monkeypatch: Any, name: str) -> None:
+    """Take a variable out of the environment, and write that down."""
+    monkeypatch.delenv(name)
+    log.steps.append(f"os.environ.pop({name!r})")
 
 
 # --- texts ---
