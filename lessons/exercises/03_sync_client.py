@@ -43,6 +43,7 @@ class ChatClient:
     def chat(self, messages: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
         """Send these messages, whatever the history is, and return the whole reply.
 
+        messages: a list, which stays as it is.
         options: more fields of the request, such as temperature=0 or max_tokens=100.
         """
         raise NotImplementedError("03_sync_client: write chat")

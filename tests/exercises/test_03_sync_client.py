@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from mock_server import MockServer, fault
 
-from .feedback import call, expect, expect_raises
+from .feedback import call, expect, expect_raises, unset
 
 
 def sent(server: MockServer, number: int = -1) -> dict:
@@ -66,25 +66,29 @@ def server_that_notes_the_end() -> Iterator[tuple[str, threading.Event]]:
 def test_ask_returns_the_text(answer, server):
     """ask returns the text of the answer, and nothing else of the reply."""
     server.on().reply(text="nonce 4711: 你好 👋")
-    text = call(call(answer, "ChatClient"), "ask", "Hello")
+    text = call(call(answer, "ChatClient"), "ask", "你好 👋")
     expect(text == "nonce 4711: 你好 👋", expected="the text of the answer, 'nonce 4711: 你好 👋'")
+    asked = sent(server)["messages"][-1]["content"]
+    expect(asked == "你好 👋", saw=f"sent: {asked}", expected="the question as it was asked, '你好 👋'")
 
 
 @pytest.mark.points(1, hint="where-to-begin")
 def test_chat_returns_the_reply(answer, server):
     """chat sends the messages as they are and returns the whole reply."""
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is HTTP?"}]
-    reply = call(call(answer, "ChatClient"), "chat", messages)
+    given = list(messages)
+    reply = call(call(answer, "ChatClient"), "chat", given)
     expect(sent(server)["messages"] == messages, saw=f"sent: {sent(server)}", expected="exactly these two messages")
-    expect(reply["object"] == "chat.completion", expected="the whole reply, as a dict")
-    expect("usage" in reply, expected="the whole reply, usage included")
+    expect(given == messages, saw=f"the list we gave is now {given}", expected="a list that stays as it is")
+    is_whole = isinstance(reply, dict) and reply.get("object") == "chat.completion" and "usage" in reply
+    expect(is_whole, expected="the whole reply, as a dict: usage and all")
 
 
 @pytest.mark.points(1, hint="where-to-begin")
 def test_chat_options(answer, server):
     """chat sends its options as fields of the request, beside model and messages."""
     messages = [{"role": "user", "content": "Hello"}]
-    call(call(answer, "ChatClient", model="mock-large"), "chat", messages, temperature=0, max_tokens=3)
+    call(call(answer, "ChatClient", model="mock-large"), "chat", list(messages), temperature=0, max_tokens=3)
     body = sent(server)
     wanted = {"model": "mock-large", "messages": messages, "temperature": 0, "max_tokens": 3}
     expect(wanted.items() <= body.items(), saw=f"sent: {body}", expected="model, messages, temperature and max_tokens")
@@ -172,11 +176,20 @@ def test_one_connection(answer, server):
 
 @pytest.mark.points(1, hint="one-connection")
 def test_with_statement(answer):
-    """The end of a with statement closes the connection, and an error in it gets out."""
+    """close and the end of a with statement close the connection, and an error in the block gets out."""
+    did = "with ChatClient() as client: client.models()"
     with server_that_notes_the_end() as (base_url, is_closed):
         with call(answer, "ChatClient", base_url=base_url) as client:
-            expect(call(client, "models") == ["nonce-4711"], expected="['nonce-4711']")
-        expect(is_closed.wait(1), saw="the connection is still open", expected="close() to close the connection")
+            expect(client is not None, did=did, saw="client is None", expected="__enter__ to return the client")
+            expect(call(client, "models") == ["nonce-4711"], did=did, expected="['nonce-4711']")
+        open_still = "the connection is still open"
+        expect(is_closed.wait(1), did=did, saw=open_still, expected="the end of the block to close the connection")
+    with server_that_notes_the_end() as (base_url, is_closed):
+        client = call(answer, "ChatClient", base_url=base_url)
+        call(client, "models")
+        call(client, "close")
+        did = "client = ChatClient(); client.models(); client.close()"
+        expect(is_closed.wait(1), did=did, saw=open_still, expected="close() to close the connection")
     has_left = False
     with suppress(ZeroDivisionError):
         with call(answer, "ChatClient"):
@@ -193,7 +206,7 @@ def test_with_statement(answer):
 @pytest.mark.points(1, hint="no-key")
 def test_no_key(answer, server, monkeypatch):
     """Without a key there is a ValueError, before anything is sent."""
-    monkeypatch.delenv("OPENAI_API_KEY")
+    unset(monkeypatch, "OPENAI_API_KEY")
     with expect_raises(answer, ValueError, expected="ValueError, because there is no key"):
         call(answer, "ChatClient")
     expect(not server.records, saw=f"{len(server.records)} requests", expected="no request")
@@ -242,12 +255,13 @@ def test_key_in_no_repr(answer, server):
 
 @pytest.mark.points(1, hint="status")
 def test_failed_call(answer, server):
-    """A 4xx or 5xx is an error, whatever was called, and leaves history as it was."""
+    """A call that fails is an error, whatever was called, and leaves history as it was."""
     client = call(answer, "ChatClient")
     wanted = "requests.HTTPError, or what your library has in its place: the status says that this is no answer"
     for method, arguments in (("chat", [[{"role": "user", "content": "Hi"}]]), ("models", []), ("ask", ["Hi"])):
-        for code in (400, 500):
-            server.script(fault.status(code))
+        for trouble in (fault.status(400), fault.status(500), *[fault.drop()] * (method == "ask")):
+            server.reset()
+            server.on().reply(trouble)  # for good, since a client may try again
             with expect_raises(answer, Exception, expected=wanted) as caught:
                 call(client, method, *arguments)
             expect(not isinstance(caught.value, LookupError | TypeError), expected=wanted)
@@ -259,7 +273,7 @@ def test_failed_call(answer, server):
 def test_timeout(answer, server):
     """A silent server does not hold the program: after the timeout there is an error."""
     server.on().reply(fault.delay(1.5))
-    for method, arguments, seconds in (("models", [], (0.1, 0.1)), ("ask", ["Hello"], 0.1)):
+    for method, arguments, seconds in (("models", [], (5, 0.1)), ("ask", ["Hello"], 0.1)):
         client = call(answer, "ChatClient", timeout=seconds)
         with expect_raises(answer, Exception, expected="an error after 0.1 s") as caught:
             call(client, method, *arguments)

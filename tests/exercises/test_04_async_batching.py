@@ -8,7 +8,7 @@ import time
 import pytest
 from mock_server import MockServer, fault
 
-from .feedback import call, expect, expect_raises, run_async
+from .feedback import call, expect, expect_raises, run_async, unset
 
 
 def questions(count: int) -> list[str]:
@@ -70,13 +70,13 @@ def test_failures_are_values(answer, server):
 
 @pytest.mark.points(1, hint="status")
 def test_no_answer(answer, server):
-    """A refusal is no answer, whatever its body says, and half an answer is none."""
-    refused = fault.status(503, body=completion("Try again later"))
-    server.script(refused, fault.status(200, body=completion("The most important is", "length")))
-    prompts = questions(3)
-    results = run_async(call(answer, "ask_all", prompts, max_concurrency=1))
-    wanted = expected_kinds(server, prompts)
-    expect(kinds(results) == wanted, saw=kinds(results) or "an empty list", expected=wanted)
+    """A refusal is no answer, whatever its body says; nor is half an answer, or a reply without one."""
+    refused, empty = fault.status(503, body=completion("Later")), {"object": "chat.completion", "choices": []}
+    half = fault.status(200, body=completion("The most important is", "length"))
+    for reply in (refused, half, fault.status(200, body=empty)):
+        server.script(reply)
+        results = run_async(call(answer, "ask_all", ["Which way?"]))
+        expect(kinds(results) == "exception", saw=kinds(results) or "an empty list", expected="exception")
 
 
 @pytest.mark.points(1, hint="concurrency")
@@ -166,9 +166,12 @@ def test_event_loop_goes_on(answer, server):
 def test_any_iterable(answer, server):
     """The prompts may come from a generator, and an error in it is not lost."""
     prompts = questions(4)
-    results = run_async(call(answer, "ask_all", (prompt for prompt in prompts), max_concurrency=1))
-    did = "await ask_all((f'Question {number}' for number in range(4)), max_concurrency=1)"
-    expect(results == answers(prompts), did=did, expected="four answers in the order of the generator")
+
+    def four_questions():
+        yield from prompts
+
+    results = run_async(call(answer, "ask_all", four_questions(), max_concurrency=1))
+    expect(results == answers(prompts), expected="four answers in the order of the generator")
 
     def damaged_file():
         yield from prompts
@@ -238,18 +241,21 @@ def test_cancel(answer, server):
 @pytest.mark.points(1, hint="on-done")
 def test_on_done(answer, server):
     """on_done is called once for each prompt, whether the call failed or not."""
-    server.script(fault.ok(), fault.status(400))
-    begun, given = [], []
+    server.script(fault.ok(), fault.status(400), fault.ok(), fault.delay(0.2))
+    begun, given, times = [], [], []
 
     def on_done(*arguments: object) -> None:
         begun.append(len(server.records))
         given.extend(arguments)
+        times.append(time.monotonic())
 
     run_async(call(answer, "ask_all", questions(4), max_concurrency=1, on_done=on_done))
     expect(len(begun) == 4, saw=f"called {len(begun)} times", expected="4 times: 3 answers and 1 failure")
     expect(not given, saw=f"called with {given[:1]}", expected="on_done(), without arguments")
     is_after = all(requests > number for number, requests in enumerate(begun))
     expect(is_after, saw=f"called when there were {begun} requests", expected="a call of on_done after each request")
+    is_at_once = times[-1] - times[0] > 0.1
+    expect(is_at_once, saw="all calls of on_done at the end", expected="on_done as soon as a call is over")
 
 
 @pytest.mark.points(1, hint="settings")
@@ -276,6 +282,6 @@ def test_bad_settings(answer, server, monkeypatch, trouble):
                 monkeypatch.context() as environment,
                 expect_raises(answer, ValueError, expected=f"no {name}: ValueError"),
             ):
-                environment.delenv(name)
+                unset(environment, name)
                 run_async(call(answer, "ask_all", questions(2)))
     expect(not server.records, saw=f"{len(server.records)} requests", expected="no request")

@@ -1,0 +1,52 @@
+"""on_done is called as often as it should, but only when all is over: a progress bar stands still, and then jumps.
+
+Rejected by: test_on_done
+Keeps: 19 points
+"""
+
+import asyncio
+import os
+
+import httpx
+
+
+def setting(value, name):
+    value = value or os.environ.get(name)
+    if not value:
+        raise ValueError(f"set {name}")
+    return value
+
+
+async def ask(client, model, prompt):
+    body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
+    response = await client.post("/chat/completions", json=body)
+    response.raise_for_status()
+    choice = response.json()["choices"][0]
+    if choice["finish_reason"] == "length":
+        raise ValueError("the answer was cut off")
+    return choice["message"]["content"]
+
+
+async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concurrency=10, on_done=None):
+    if max_concurrency < 1:
+        raise ValueError("max_concurrency must be 1 or more")
+    url = setting(base_url, "OPENAI_BASE_URL")
+    headers = {"Authorization": "Bearer " + setting(api_key, "OPENAI_API_KEY")}
+    model = setting(model, "OPENAI_MODEL")
+    turns = enumerate(prompts)
+    results = {}
+
+    async def work(client):
+        for number, prompt in turns:
+            try:
+                results[number] = await ask(client, model, prompt)
+            except Exception as error:
+                results[number] = error
+
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client, asyncio.TaskGroup() as group:
+        for _ in range(max_concurrency):
+            group.create_task(work(client))
+    for _ in results:
+        if on_done:
+            on_done()
+    return [results[number] for number in sorted(results)]
