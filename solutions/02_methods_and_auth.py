@@ -17,11 +17,12 @@ class AgentsAPI:
     """The agents of a service: {"id": 1, "name": "Ada", "status": "active"}.
 
     base_url: as in http://127.0.0.1:8000; the agents are at /agents below it.
-    token: sent as bearer token with every request; in no address and in no repr.
+    token: sent as bearer token with every request to this service, and to no other one,
+        whatever a redirect says. No address, repr or error shows it, or a part of it.
         Without one there is no client, but a ValueError.
     Every method raises PermissionError for a 401 or 403, ValueError with the server's
     message for a 422, and requests.HTTPError, or what your library has in its place,
-    for any other refusal, such as a 404 where no id was sent.
+    for any other refusal, such as a 429, or a 404 where no id was sent.
     """
 
     def __init__(self, base_url: str, token: str) -> None:
@@ -39,8 +40,8 @@ class AgentsAPI:
         """Create an agent, and return it with the id that the server gave it.
 
         A redirect is an error: if it were followed, the POST would become a GET.
-        After a lost reply nobody knows if the agent was made, so a second POST could
-        make it twice: let the error out.
+        After a lost reply or a 5xx nobody knows if the agent was made, so a second POST
+        could make it twice: let the error out.
         """
         return self._send("POST", "/agents", {"name": name, "status": status}).json()
 

@@ -86,6 +86,7 @@ class ChatClient:
     def chat(self, messages: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
         """Send these messages, whatever the history is, and return the whole reply.
 
+        messages: a list, which stays as it is.
         options: more fields of the request, such as temperature=0 or max_tokens=100.
         """
         body = {"model": self.model, "messages": messages, **options}

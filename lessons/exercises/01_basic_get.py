@@ -21,8 +21,9 @@ def fetch_all(url: str, params: dict[str, Any] | None = None) -> list[Any]:
     """Return the items of all pages, from the first page to the last.
 
     A page is a list, or an object whose "items" are one. Its Link header holds the
-    address of the next page, parameters included, with rel="next"; the last page names
-    no next one. Raises what get_json raises, for a later page too.
+    address of the next page, parameters included, with rel="next"; a comma may be part
+    of it. The last page names no next one, and there may be any number of pages.
+    Raises what get_json raises, for a later page too.
     """
     # TODO 2
     raise NotImplementedError("01_basic_get: write fetch_all")

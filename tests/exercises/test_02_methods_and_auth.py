@@ -9,6 +9,15 @@ from mock_server import MockServer, fault
 from . import feedback
 from .feedback import call, expect, expect_raises
 
+# Every method once, for the tests that try them all: name, arguments, fields.
+CALLS = (
+    ("create", ["Eve"], {}),
+    ("get", [1], {}),
+    ("update", [1], {"name": "Eve"}),
+    ("list", [], {}),
+    ("delete", [1], {}),
+)
+
 
 def make_api(answer: Any, server: MockServer, token: str = "") -> Any:
     """Return the learner's client, with the token that the server accepts or with another."""
@@ -116,17 +125,19 @@ def test_delete_twice(answer, server):
 
 
 @pytest.mark.points(1, hint="which-exception")
+@pytest.mark.limit(10)  # for who waits and asks again after a 502 or 429
 def test_other_refusals(answer, server):
     """Any other refusal, whatever is called, is an error of its own kind: an HTTPError."""
     api = make_api(answer, server)
-    any_call = ((fault.status(500), "it is none of 401, 403, 404 and 422"), (fault.html(502), "its body is no JSON"))
-    no_id = (*any_call, (fault.status(404), "no id was sent, so it is no agent that is missing"))
-    calls = (("delete", [1], any_call), ("get", [1], any_call), ("create", ["Eve"], no_id), ("list", [], no_id))
-    for method, arguments, troubles in (*calls, ("update", [1], any_call)):
-        fields = {"name": "Eve"} if method == "update" else {}
-        for trouble, why in troubles:
+    no_json = (fault.html(502), "a 502 is none of 401, 403, 404 and 422, and its body is no JSON")
+    too_many = (fault.status(429), "a 429 is none of 401, 403, 404 and 422")
+    nothing_there = (fault.status(404), "a 404 at /agents, where no id was sent, is no agent that is missing")
+    for method, arguments, fields in CALLS:
+        sends_id = method not in ("create", "list")
+        for trouble, why in (no_json, too_many) if sends_id else (no_json, too_many, nothing_there):
+            del feedback.log.steps[1:]  # "we did" has the client and the call that failed
+            server.on().reply(trouble)  # every time, for who asks again after a 502
             wanted = f"requests.HTTPError, or what your library has in its place: {why}"
-            server.script(trouble)
             with expect_raises(answer, Exception, expected=wanted) as caught:
                 call(api, method, *arguments, **fields)
             is_other = not isinstance(caught.value, PermissionError | LookupError | ValueError)
@@ -135,23 +146,25 @@ def test_other_refusals(answer, server):
 
 
 @pytest.mark.points(1, hint="which-exception")
-@pytest.mark.parametrize("method", ["get", "update"])
-def test_missing_agent(answer, server, method):
-    """An agent that does not exist is a LookupError."""
+def test_missing_agent(answer, server):
+    """An agent that does not exist is a LookupError, for get and for update."""
     api = make_api(answer, server)
-    fields = {"status": "paused"} if method == "update" else {}
     with expect_raises(answer, LookupError):
-        call(api, method, 77, **fields)
+        call(api, "get", 77)
+    with expect_raises(answer, LookupError):
+        call(api, "update", 77, status="paused")
 
 
 @pytest.mark.points(1, hint="which-exception")
 def test_wrong_token(answer, server):
-    """A token that the server does not accept (401) is a PermissionError, whatever is called."""
+    """A token that the server does not accept (401) is a PermissionError, whatever is called, and no error shows it."""
     agent = add_agent(server, "Ada")
     first, second = make_api(answer, server), make_api(answer, server, token="not-the-right-token")
-    for method, arguments in (("create", ["Grace"]), ("get", [1]), ("list", []), ("delete", [1])):
-        with expect_raises(answer, PermissionError):
-            call(second, method, *arguments)
+    for method, arguments, fields in CALLS:
+        with expect_raises(answer, PermissionError) as caught:
+            call(second, method, *arguments, **fields)
+        for shown in (repr(caught.value), str(caught.value)):
+            expect("not-the-right-token" not in shown, saw=shown, expected="an error without the token", hint="repr")
     found, error = attempt(first, "get", 1)
     expect(
         found == agent,
@@ -164,11 +177,12 @@ def test_wrong_token(answer, server):
 
 @pytest.mark.points(1, hint="which-exception")
 def test_forbidden(answer, server):
-    """A 403, known but not allowed, is a PermissionError."""
+    """A 403, known but not allowed, is a PermissionError, whatever is called."""
     api = make_api(answer, server)
-    server.script(fault.status(403))
-    with expect_raises(answer, PermissionError):
-        call(api, "get", 1)
+    server.on().reply(fault.status(403))
+    for method, arguments, fields in CALLS:
+        with expect_raises(answer, PermissionError):
+            call(api, method, *arguments, **fields)
 
 
 @pytest.mark.points(1, hint="server-message")
@@ -203,6 +217,7 @@ def test_token_in_header(answer, server):
     call(api, "update", 1, status="paused")
     call(api, "list")
     call(api, "delete", 1)
+    feedback.log.function = type(api)  # "your line" is the class, not the method that was called last
     bare = [record.request for record in server.records if record.headers.get("Authorization") != "Bearer n-to…sses"]
     expect(
         not bare,
@@ -222,12 +237,16 @@ def test_no_token(answer, server):
 
 
 @pytest.mark.points(1, hint="repr")
+@pytest.mark.server(api_key="n-token-that-nobody-guesses")
 def test_no_token_in_repr(answer, server):
-    """Printing the client does not show the token."""
+    """Printing the client does not show the token, nor a part of it."""
     api = make_api(answer, server)
     call(api, "list")
+    feedback.log.steps.append("print(api)")
+    feedback.log.function = type(api)  # "your line" is the class, not the method that was called last
+    parts = [server.api_key[start : start + 8] for start in range(len(server.api_key) - 7)]
     for shown in (repr(api), str(api), f"{[api]}"):
-        expect(server.api_key not in shown, saw=shown, expected="a repr without the token")
+        expect(not any(part in shown for part in parts), saw=shown, expected="a repr without the token and its parts")
 
 
 @pytest.mark.points(1, hint="redirect")
@@ -243,12 +262,36 @@ def test_redirected_create(answer, server):
     )
 
 
+@pytest.mark.points(1, hint="redirect")
+def test_redirect_to_another_service(answer, server):
+    """The token is for this service only: it does not follow a redirect to another one."""
+    add_agent(server, "Ada")
+    api = make_api(answer, server)
+    with MockServer() as other:
+        for method, arguments, code, path in (("get", [1], 302, "/agents/1"), ("create", ["Eve"], 307, "/agents")):
+            server.script(fault.status(code, headers={"Location": other.url + path}))
+            attempt(api, method, *arguments)
+            leaked = [record.request for record in other.records if "Authorization" in record.headers]
+            expect(
+                not leaked,
+                did="api = AgentsAPI(server.url, server.api_key); other = MockServer().start(); server.script("
+                f"fault.status({code}, headers={{'Location': other.url + {path!r}}})); api.{method}({arguments[0]!r})",
+                saw=f"the other server got the header Authorization with {', '.join(leaked)}",
+                expected="the token at server.url only: who answers elsewhere could use it",
+            )
+
+
 @pytest.mark.points(1, hint="post-once")
 def test_lost_reply(answer, server):
-    """A create whose reply is lost does not make the agent twice."""
+    """A create whose reply is lost, or a 5xx, is not sent a second time."""
     api = make_api(answer, server)
     server.script(fault.drop("fin"))
     returned, error = attempt(api, "create", "Ada")
     made = agents(server)
     expect(len(made) == 1, saw=f"the server has {made}", expected="one agent: a second POST makes a second one")
     expect(error or returned in made, expected="an exception, because no reply came")
+    server.on(method="POST").reply(fault.status(503))
+    before = len(server.records)
+    attempt(api, "create", "Grace")
+    posts = [record.request for record in server.records[before:] if record.method == "POST"]
+    expect(len(posts) == 1, saw=f"{len(posts)} POSTs", expected="1 POST: after a 503, the agent may have been made")

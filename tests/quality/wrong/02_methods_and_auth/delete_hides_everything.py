@@ -1,7 +1,7 @@
 """delete swallows every exception, so a delete that failed looks like one that worked.
 
-Rejected by: test_other_refusals, test_wrong_token
-Keeps: 18 points
+Rejected by: test_other_refusals, test_wrong_token, test_forbidden
+Keeps: 17 points
 """
 
 import requests

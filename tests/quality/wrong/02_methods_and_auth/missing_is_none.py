@@ -1,7 +1,7 @@
 """A missing agent is None, which somebody trips over later.
 
 Rejected by: test_missing_agent
-Keeps: 18 points
+Keeps: 19 points
 """
 
 import requests

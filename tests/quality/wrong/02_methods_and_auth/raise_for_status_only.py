@@ -1,7 +1,7 @@
 """raise_for_status() alone: one class for every refusal, and the server's explanation is thrown away.
 
 Rejected by: test_missing_agent, test_wrong_token, test_forbidden, test_refused_create, test_refused_update
-Keeps: 14 points
+Keeps: 15 points
 """
 
 import requests

@@ -1,7 +1,7 @@
 """The status is not looked at, so the body of a refusal is returned as if it were an agent.
 
 Rejected by: test_missing_agent, test_wrong_token, test_forbidden, test_refused_create, test_refused_update, test_other_refusals
-Keeps: 13 points
+Keeps: 14 points
 """
 
 import requests
