@@ -140,7 +140,7 @@ def call(method: str, url: str, **kwargs: Any) -> requests.Response:
     """Send a request and return its reply; every failure is an APIError.
 
     kwargs: as for requests.request, which gets a timeout even if there is none in them.
-    The error of requests, if there was one, is the __cause__ of what is raised.
+    The error of requests or about the JSON, if there was one, is the __cause__ of it.
     """
     kwargs.setdefault("timeout", TIMEOUT)
     try:

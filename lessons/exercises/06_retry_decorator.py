@@ -50,19 +50,21 @@ def retry_on_error(
 ) -> Callable[[Function], Function]:
     """Return a decorator that repeats a call which raises one of the exceptions.
 
-    It is for functions and for `async def`, and keeps their name and docstring.
+    It is for functions, methods and `async def`, and keeps their name and docstring.
+    Several calls of one function, in threads or tasks, do not disturb each other.
 
     max_retries: calls after the first; 0 means one call in all.
     initial_delay: seconds before the first retry. Each next delay is backoff_factor
         times the one before, but at most max_delay seconds.
     jitter: wait a random part of the delay, from nothing to all of it.
     deadline: no retry begins more than these seconds after the first call; None: any.
-    sleep: waits so many seconds; None: time.sleep, or asyncio.sleep for `async def`.
+    sleep: waits so many seconds; for an `async def`, it is an `async def` as well.
+        None: time.sleep, or asyncio.sleep for an `async def`.
     rng: has uniform(), for the jitter; None: the module random.
 
     An error's retry_after, in seconds, is a wait that is never cut short: if it is more
     than max_delay or the deadline allows, there is no retry. In the end the last error
-    itself is raised. ValueError for a number below 0, TypeError for what is no number.
+    itself is raised. At once, a number below 0 is a ValueError, no number a TypeError.
     """
     # TODO 2
     raise NotImplementedError("06_retry_decorator: write retry_on_error")

@@ -4,8 +4,10 @@ import asyncio
 import inspect
 import itertools
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any
@@ -30,43 +32,146 @@ class Busy(Exception):
         self.retry_after = retry_after
 
 
-class Work:
-    """A function that fails some times and then returns "done"; it counts its calls and keeps its errors."""
+KINDS = ("def", "async def")
 
-    def __init__(self, failures: int, retry_after: float | None = None) -> None:
-        self.failures, self.retry_after = failures, retry_after
+
+class Work:
+    """A function that fails some times and then returns "done"; it counts its calls and keeps its errors.
+
+    takes: seconds of one call.
+    """
+
+    def __init__(self, failures: int, retry_after: float | None = None, takes: float = 0.0) -> None:
+        self.failures, self.retry_after, self.takes = failures, retry_after, takes
         self.errors: list[Busy] = []
         self.started: list[float] = []
 
-    def function(self) -> Callable[[], str]:
-        """Return it as a plain function."""
+    def function(self, kind: str = "def") -> Callable[[], Any]:
+        """Return it as a plain function, or as an async def."""
 
         def work() -> str:
             """Do the work."""
             self.started.append(time.monotonic())
-            if len(self.started) <= self.failures:
-                self.errors.append(Busy(len(self.started), self.retry_after))
-                raise self.errors[-1]
-            return "done"
+            time.sleep(self.takes)
+            return self.result()
 
-        return work
+        async def work_async() -> str:
+            self.started.append(time.monotonic())
+            await asyncio.sleep(self.takes)
+            return self.result()
+
+        work_async.__name__ = "work"
+        return work if kind == "def" else work_async
+
+    def result(self) -> str:
+        """Return or raise what comes of a call."""
+        if len(self.started) > self.failures:
+            return "done"
+        self.errors.append(Busy(len(self.started), self.retry_after))
+        raise self.errors[-1]
 
     def times(self) -> str:
         """Return in words how often it was called."""
-        return f"{len(self.started)} call{'s' * (len(self.started) != 1)}"
+        return calls(len(self.started))
+
+    def described(self) -> str:
+        """Return in words what it does."""
+        often = {0: "works", 1: "fails once", 99: "always fails"}.get(self.failures, f"fails {self.failures} times")
+        takes = f" after {self.takes:g} s" if self.takes else ""
+        return often + takes + (f" with retry_after={self.retry_after:g}" if self.retry_after is not None else "")
 
 
-def retried(answer: Any, function: Callable, **settings: Any) -> Callable:
-    """Return a function under the learner's decorator, with settings that make it quick and exact."""
-    settings = {"jitter": False, "exceptions": (Busy,), **settings}
-    return call(call(answer, "retry_on_error", **settings), "", function)
+def calls(number: int) -> str:
+    """Return a number of calls in words."""
+    return f"{number} call{'s' * (number != 1)}"
 
 
-def waits_of(answer: Any, failures: int, retry_after: float | None = None, **settings: Any) -> list[float]:
-    """Return the waits before the retries of a function that fails some times, and fail if it fails in the end."""
+def retried(answer: Any, function: Callable, does: str, **settings: Any) -> Callable:
+    """Return a function under the learner's decorator, with settings that make it exact; "we did" says what it does."""
+    exact = {} if "rng" in settings else {"jitter": False}
+    settings = {**exact, "exceptions": (Busy,), **settings}
+    decorated = call(call(answer, "retry_on_error", **settings), "", function)
+    kind = KINDS[inspect.iscoroutinefunction(function)]
+    shown = ", ".join(f"{name}={feedback.log.show(value)}" for name, value in settings.items())
+    feedback.log.steps[:] = [f"@retry_on_error({shown}) for `{kind} {function.__name__}`, which {does}"]
+    return decorated
+
+
+def sleep_for(kind: str, waits: list[float]) -> Callable:
+    """Return a sleep that only writes down its seconds: for an async def, an async def."""
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    async def sleep_async(seconds: float) -> None:
+        waits.append(seconds)
+
+    sleep_async.__name__ = "sleep"
+    return sleep if kind == "def" else sleep_async
+
+
+def run(function: Callable, kind: str) -> Any:
+    """Call a decorated function, and return what comes of it; an async def has a second, as its sleep takes no time."""
+    made = call(function, "")
+    if kind == "def":
+        return made
+    if not inspect.isawaitable(made):
+        return run_async(made)  # which says so
+
+    async def scenario() -> Any:
+        done, _ = await asyncio.wait([asyncio.ensure_future(made)], timeout=1)
+        expected = "await sleep(…), the one that was passed: it takes no time"
+        expect(done, saw="still no end after 1 s", expected=expected, hint="async")
+        return done.pop().result()
+
+    return run_async(scenario)
+
+
+def end_of(function: Callable, kind: str) -> Any:
+    """Call a decorated function, and return its value, or the error if it raises Busy, or cannot count so far."""
+    try:
+        return run(function, kind)
+    except (Busy, OverflowError) as error:
+        feedback.log.value = error
+        return error
+
+
+def story(count: int, waits: list[float] | int, end: Any) -> str:
+    """Return in words what happened: how many calls, which waits, and the end."""
+    if isinstance(waits, int):
+        between = f" with {waits} waits" if waits else " without a wait"
+    elif len(waits) > 9:
+        between = f" with {len(waits)} waits, the longest of {max(waits):g} s"
+    else:
+        between = f" with waits {', '.join(f'{wait:g}' for wait in waits)}" if waits else " without a wait"
+    return f"{calls(count)}{between}, then {feedback.one_line(end) if isinstance(end, Exception) else repr(end)}"
+
+
+def check_run(answer: Any, kind: str, work: Work, waits: list[float] | int, why: str = "", **settings: Any) -> None:
+    """Expect these waits, or so many of them, and then the value or, if too few calls work, the last error itself."""
+    count, seen = waits if isinstance(waits, int) else len(waits), []
+    expected = story(count + 1, waits, "done" if count >= work.failures else Busy(count + 1)) + (why and f": {why}")
+    function = retried(answer, work.function(kind), work.described(), sleep=sleep_for(kind, seen), **settings)
+    if count < work.failures:
+        with expect_raises(answer, Busy, expected=expected, hint="last-error") as caught:
+            run(function, kind)
+        end = caught.value
+    else:
+        end = end_of(function, kind)
+    is_right = len(seen) == waits if isinstance(waits, int) else are_close(seen, waits)
+    is_right = is_right and len(work.started) == count + 1 and (end == "done" or count < work.failures)
+    expect(is_right, saw=story(len(work.started), seen, end), expected=expected)
+    if count < work.failures:
+        saw, expected = f"{end!r} was raised", f"the last error itself: failure {count + 1}, the very object"
+        expect(end is work.errors[-1], saw=saw, expected=expected, hint="last-error")
+
+
+def waits_of(answer: Any, kind: str, work: Work, expected: str, **settings: Any) -> list[float]:
+    """Return the waits before the retries of what works in the end, and fail if it does not."""
     waits: list[float] = []
-    work = retried(answer, Work(failures, retry_after).function(), sleep=waits.append, **settings)
-    call(work, "")
+    function = retried(answer, work.function(kind), work.described(), sleep=sleep_for(kind, waits), **settings)
+    end = end_of(function, kind)
+    expect(end == "done", saw=story(len(work.started), waits, end), expected=expected)
     return waits
 
 
@@ -116,10 +221,10 @@ def check(answer: Any, text: str, wanted: float, why: str, **now: float) -> None
 
 
 @pytest.mark.points(1, hint="retry-after-dates")
-@pytest.mark.parametrize("form", ["usual", "asctime"])
-def test_date(answer, server, far_east, form):
+def test_date(answer, server, far_east):
     """Each of the three forms of a date is GMT, in whatever time zone this machine is."""
-    check(answer, FORMS[form], 90, f"{FORMS[form]} is 90 s after now", now=MOMENT - 90)
+    for form in ("usual", "asctime"):
+        check(answer, FORMS[form], 90, f"{FORMS[form]} is 90 s after now", now=MOMENT - 90)
 
 
 @pytest.mark.points(1, hint="two-digit-year")
@@ -174,64 +279,63 @@ def test_neither(answer, server):
 
 @pytest.mark.points(1, hint="wraps")
 def test_function_that_works(answer, server):
-    """A function that works is called once, with its arguments, and keeps its name and docstring."""
-    calls = []
+    """What works is called once, with its arguments, be it a function or a method; it keeps its name and docstring."""
+    seen = []
 
     def add(first: int, *, second: int) -> int:
         """Add two numbers."""
-        calls.append((first, second))
+        seen.append((first, second))
         return first + second
 
-    decorated = retried(answer, add)
+    decorated = retried(answer, add, "works")
     expect(call(decorated, "", 4700, second=11) == 4711, expected="4711, what the function returns")
-    expect(calls == [(4700, 11)], saw=f"{len(calls)} calls: {calls}", expected="one call, with the arguments 4700, 11")
+    expect(seen == [(4700, 11)], saw=f"{calls(len(seen))}: {seen}", expected="one call, with the arguments 4700, 11")
     names = (decorated.__name__, decorated.__doc__)
     expect(names == ("add", "Add two numbers."), saw=f"name and docstring {names}", expected="('add', 'Add two …')")
+
+    class Client:
+        name = "n-6100"
+
+        def get(self, path: str) -> str:
+            return f"{self.name} {path}"
+
+    Client.get = retried(answer, Client.get, "is a method")
+    expected = "'n-6100 /users', what the method returns: it needs a function of yours, to be given its self"
+    get = Client().get
+    feedback.log.names.append((get, "Client().get"))
+    try:
+        value = call(get, "", "/users")
+    except TypeError as error:
+        feedback.log.value = value = error
+    expect(value == "n-6100 /users", expected=expected)
+    for kind in KINDS:
+        none, waits = Work(0), []
+        none.result = lambda: None
+        end_of(retried(answer, none.function(kind), "returns None", sleep=sleep_for(kind, waits)), kind)
+        expect(len(none.started) == 1, saw=none.times(), expected="1 call: it has worked, and returns None")
 
 
 @pytest.mark.points(1, hint="counting")
 def test_count(answer, server):
-    """Usually there are four calls in all, with three waits; the error of the fourth is raised itself."""
-    work, waits = Work(99), []
-    function = retried(answer, work.function(), sleep=waits.append)
-    with expect_raises(answer, Busy, hint="last-error") as caught:
-        call(function, "")
-    expect(len(work.started) == 4, saw=work.times(), expected="4 calls: the first, and max_retries=3 more")
-    expect(len(waits) == 3, saw=f"{len(waits)} waits: {waits}", expected="3 waits, and none after the last failure")
-    expect(
-        caught.value is work.errors[-1],
-        saw=f"{caught.value!r} was raised",
-        expected="the last error itself: failure 4, the very object",
-        hint="last-error",
-    )
-
-
-@pytest.mark.points(1, hint="counting")
-def test_no_retries(answer, server):
-    """max_retries=0 calls once: the value comes back, and an error comes out."""
-    expect(call(retried(answer, Work(0).function(), max_retries=0), "") == "done", expected="'done', what it returns")
-    work, waits = Work(1), []
-    function = retried(answer, work.function(), max_retries=0, sleep=waits.append)
-    with expect_raises(answer, Busy, expected="Busy: failure 1, after one call"):
-        call(function, "")
-    saw = f"{work.times()}, waits {waits}"
-    expect((len(work.started), waits) == (1, []), saw=saw, expected="1 call and no wait")
+    """Usually there are four calls with three waits, with max_retries=0 one; the last error is raised itself."""
+    for kind in KINDS:
+        check_run(answer, kind, Work(99), 3, "the first call, and max_retries=3 more; no wait after the last")
+        check_run(answer, kind, Work(0), [], max_retries=0)
+        check_run(answer, kind, Work(1), [], max_retries=0)
 
 
 @pytest.mark.points(1, hint="which-errors")
 def test_errors_not_listed(answer, server):
     """An error that is not listed comes out after one call; usually a ValueError is not, a broken connection is."""
-    work, waits = Work(99), []
-    function = retried(answer, work.function(), exceptions=ValueError, sleep=waits.append)
-    with expect_raises(answer, Busy):
-        call(function, "")
-    expect(len(work.started) == 1, saw=work.times(), expected="1 call: Busy is not in exceptions")
+    for kind in KINDS:
+        check_run(answer, kind, Work(99), [], "Busy is not in exceptions", exceptions=ValueError)
 
     def fetch() -> Any:
         return requests.get(server.url + "/users/ada", timeout=2).json()
 
+    feedback.log.steps.clear()
     server.script(fault.drop("rst"), fault.bad_json())
-    function = call(call(answer, "retry_on_error", sleep=waits.append), "", fetch)
+    function = call(call(answer, "retry_on_error", sleep=sleep_for("def", [])), "", fetch)
     with expect_raises(answer, requests.JSONDecodeError):
         call(function, "")
     saw = f"{len(server.records)} requests"
@@ -242,108 +346,145 @@ def test_errors_not_listed(answer, server):
 
 
 @pytest.mark.points(1, hint="backoff")
-def test_waits(answer, server):
-    """Each wait is backoff_factor times the one before, for every call anew: 1, 2, 4."""
-    waits = []
-    function = retried(answer, Work(3).function(), sleep=waits.append)
-    expect(call(function, "") == "done", expected="'done', what the fourth call returns")
-    expect(are_close(waits, [1, 2, 4]), saw=f"waits {waits}", expected="waits 1, 2, 4 (the defaults, no jitter)")
-    waits.clear()
-    call(retried(answer, Work(3).function(), initial_delay=0.5, backoff_factor=3, sleep=waits.append), "")
-    expect(are_close(waits, [0.5, 1.5, 4.5]), saw=f"waits {waits}", expected="0.5, then 3 times as long: 1.5, 4.5")
+@pytest.mark.parametrize("kind", KINDS)
+def test_waits(answer, server, kind):
+    """Each wait is backoff_factor times the one before, 1, 2, 4, and none is longer than max_delay."""
+    check_run(answer, kind, Work(3), [1, 2, 4], "the defaults, without jitter")
+    why = "each 3 times as long as the one before"
+    check_run(answer, kind, Work(3), [0.5, 1.5, 4.5], why, initial_delay=0.5, backoff_factor=3)
+    check_run(answer, kind, Work(5), [1, 2, 3, 3, 3], "none longer than max_delay", max_retries=5, max_delay=3)
+    check_run(answer, kind, Work(2), [3, 3], "none longer than max_delay", initial_delay=9, max_delay=3)
+
+
+@pytest.mark.points(1, hint="many-retries")
+def test_many_retries(answer, server):
+    """No wait is longer than max_delay, however many retries there are."""
+    check_run(answer, "def", Work(160), [3] * 160, max_retries=160, initial_delay=3.0, backoff_factor=100, max_delay=3)
+
+
+def calls_at_once(answer: Any, kind: str) -> tuple[list[int], list[float]]:
+    """Call one function three times at the same time; return how often each call tried, and all the waits."""
+    tried, waits, together = dict.fromkeys("abc", 0), [], threading.Barrier(3)
+
+    def work(name: str) -> None:
+        tried[name] += 1
+        if tried[name] == 1:
+            with suppress(threading.BrokenBarrierError):
+                together.wait(1)  # so that all three have begun
+        raise Busy(tried[name])
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        time.sleep(0.005)
+
+    async def work_async(name: str) -> None:
+        tried[name] += 1
+        await asyncio.sleep(0)
+        raise Busy(tried[name])
+
+    async def sleep_async(seconds: float) -> None:
+        waits.append(seconds)
+        await asyncio.sleep(0)
+
+    def in_a_thread(name: str) -> None:
+        with suppress(Exception):
+            function(name)
+
+    async def in_tasks() -> None:
+        await asyncio.gather(*map(function, tried), return_exceptions=True)
+
+    if kind == "def":
+        function = retried(answer, work, "always fails", max_retries=2, sleep=sleep)
+        feedback.log.steps.append("work('a'), work('b') and work('c') at the same time, in three threads")
+        threads = [threading.Thread(target=in_a_thread, args=name, daemon=True) for name in tried]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(2)
+    else:
+        work_async.__name__, sleep_async.__name__ = "work", "sleep"
+        function = retried(answer, work_async, "always fails", max_retries=2, sleep=sleep_async)
+        feedback.log.steps.append("await asyncio.gather(work('a'), work('b'), work('c'))")
+        run_async(in_tasks)
+    return list(tried.values()), sorted(waits)
 
 
 @pytest.mark.points(1, hint="counting")
 def test_each_call_begins_anew(answer, server):
-    """A second call of the decorated function has all its retries, and the first wait again."""
+    """Every call has all its retries, and the first wait again: one after another, and several at the same time."""
     waits, count = [], iter(range(1, 100))
 
-    def work() -> str:
+    def work(*, name: str) -> str:
         number = next(count)
         if number % 3:
             raise Busy(number)
-        return f"done {number}"
+        return f"{name} {number}"
 
-    function = retried(answer, work, max_retries=2, sleep=waits.append)
-    results = [call(function, ""), call(function, "")]
+    function = retried(answer, work, "works every third time", max_retries=2, sleep=sleep_for("def", waits))
+    results = [call(function, "", name="done"), call(function, "", name="done")]
     expect(results == ["done 3", "done 6"], saw=f"{results}", expected="'done 3', then 'done 6'")
     expect(are_close(waits, [1, 2, 1, 2]), saw=f"waits {waits}", expected="waits 1, 2 and again 1, 2")
-
-
-@pytest.mark.points(1, hint="many-retries")
-def test_max_delay(answer, server):
-    """No wait is longer than max_delay, however many retries there are."""
-    waits = waits_of(answer, 5, max_retries=5, max_delay=3)
-    expect(are_close(waits, [1, 2, 3, 3, 3]), saw=f"waits {waits}", expected="waits 1, 2, 3, 3, 3", hint="backoff")
-    waits = waits_of(answer, 2, initial_delay=9, max_delay=3)
-    expect(are_close(waits, [3, 3]), saw=f"waits {waits}", expected="waits 3, 3", hint="backoff")
-    feedback.log.steps.clear()
-    waits = waits_of(answer, 160, max_retries=160, backoff_factor=100, max_delay=3)
-    saw = f"{len(waits)} waits, the longest of {max(waits, default=0)} s"
-    expect(len(waits) == 160 and max(waits) == 3, saw=saw, expected="160 waits, none of them longer than 3 s")
+    for kind in KINDS:
+        tried, waits = calls_at_once(answer, kind)
+        saw = f"{tried[0]}, {tried[1]} and {tried[2]} tries, waits {waits}"
+        is_right = tried == [3, 3, 3] and are_close(waits, [1, 1, 1, 2, 2, 2])
+        expect(is_right, saw=saw, expected="3 tries and the waits 1, 2 for each: no call knows of the others")
 
 
 @pytest.mark.points(1, hint="backoff")
 def test_jitter(answer, server):
     """With jitter, a wait is any part of the delay, from nothing to all of it, and rng decides which."""
+    settings = {"max_retries": 60, "max_delay": 2}
 
-    def draw(seed: int) -> list[float]:
-        waits, rng = [], random.Random(seed)
-        for _ in range(60):
-            decorator = call(answer, "retry_on_error", exceptions=(Busy,), rng=rng, sleep=waits.append)
-            call(decorator, "", Work(2).function())()
-        return waits
+    def draw(kind: str) -> list[float]:
+        return waits_of(answer, kind, Work(60), "60 waits, then 'done'", rng=random.Random(1), **settings)
 
-    waits = draw(1)
-    for delay, some in ((1, waits[::2]), (2, waits[1::2])):
-        saw = f"60 waits from {min(some):.2f} to {max(some):.2f} s, for a delay of {delay} s"
-        expect(min(some) >= 0 and max(some) <= delay, saw=saw, expected=f"no wait longer than the delay, {delay} s")
-        spread = min(some) < 0.3 * delay and max(some) > 0.7 * delay
-        expect(spread, saw=saw, expected="waits from about nothing to about all of the delay")
-    expect(draw(1) == waits, saw="other waits with the same rng", expected="the same waits with random.Random(1)")
+    for kind in KINDS:
+        first, *others = waits = draw(kind)
+        saw = f"waits from {min(waits):.2f} to {max(waits):.2f} s; the first is {first:.2f} s"
+        is_part = min(waits) >= 0 and first <= 1 and max(waits) <= 2
+        expect(is_part, saw=saw, expected="no wait longer than its delay: 1 s first, then 2 s")
+        spread = min(others) < 0.6 and max(others) > 1.4
+        expect(spread, saw=saw, expected="each wait another part of its delay, from about nothing to about all of it")
+        expect(draw(kind) == waits, saw="other waits with the same rng", expected="the same with random.Random(1)")
 
 
 @pytest.mark.points(1, hint="obey-retry-after")
-def test_retry_after(answer, server):
-    """An error's retry_after is waited out, with jitter too, up to max_delay."""
+@pytest.mark.parametrize("kind", KINDS)
+def test_retry_after(answer, server, kind):
+    """An error's retry_after is waited out, with jitter too; if it is more than max_delay, there is no retry."""
     for settings in ({}, {"jitter": True}, {"jitter": True, "rng": random.Random(3)}):
-        waits = waits_of(answer, 3, retry_after=7, **settings)
-        enough = len(waits) == 3 and all(7 <= wait <= 60 for wait in waits)
-        expect(enough, saw=f"waits {waits}", expected="3 waits of at least 7 s, as the error asks")
-    waits = waits_of(answer, 1, retry_after=0.5, initial_delay=0.1)
-    enough = len(waits) == 1 and 0.5 <= waits[0] <= 0.6
-    expect(enough, saw=f"waits {waits}", expected="a wait of 0.5 s, as the error asks")
+        expected = "3 waits of at least 7 s, as the error asks"
+        waits = waits_of(answer, kind, Work(3, 7), expected, **settings)
+        expect(len(waits) == 3 and all(7 <= wait <= 60 for wait in waits), saw=f"waits {waits}", expected=expected)
+    expected = "a wait of 0.5 s, as the error asks"
+    waits = waits_of(answer, kind, Work(1, 0.5), expected, initial_delay=0.1)
+    expect(len(waits) == 1 and 0.5 <= waits[0] <= 0.6, saw=f"waits {waits}", expected=expected)
     for longest in (60, 7):
-        waits = waits_of(answer, 1, retry_after=longest, max_delay=longest, jitter=True)
-        expect(are_close(waits, [longest]), saw=f"waits {waits}", expected=f"{longest} s: that is not past max_delay")
-
-
-@pytest.mark.points(1, hint="obey-retry-after")
-def test_retry_after_beyond_max_delay(answer, server):
-    """If the server asks for more than max_delay, there is no retry: a shorter wait would be refused again."""
-    work, waits = Work(99, retry_after=61), []
-    function = retried(answer, work.function(), sleep=waits.append)
-    with expect_raises(answer, Busy, expected="Busy: failure 1, at once"):
-        call(function, "")
-    saw = f"{work.times()}, waits {waits}"
-    expect((len(work.started), waits) == (1, []), saw=saw, expected="1 call and no wait: 61 s is more than max_delay")
+        settings = {"max_delay": longest, "jitter": True}
+        check_run(answer, kind, Work(1, longest), [longest], "that is not past max_delay", **settings)
+    check_run(answer, kind, Work(99, 61), [], "61 s is more than max_delay, and sooner would be refused again")
 
 
 @pytest.mark.points(1, hint="deadline")
-def test_deadline(answer, server):
-    """No retry begins after the deadline, and nobody waits for one that could not begin."""
-    for asked, wanted in ((None, [1, 2]), (3.5, [])):
-        waits: list[float] = []
-        function = retried(answer, Work(99, retry_after=asked).function(), deadline=3, sleep=waits.append)
-        with expect_raises(answer, Busy):
-            call(function, "")
-        expected = f"waits {wanted}: the next one would end after the deadline of 3 s"
-        expect(are_close(waits, wanted), saw=f"waits {waits}", expected=expected)
-    work = Work(99)
-    function = retried(answer, work.function(), max_retries=5, initial_delay=0.1, backoff_factor=1, deadline=0.25)
+@pytest.mark.parametrize("kind", KINDS)
+def test_deadline(answer, server, kind):
+    """No retry begins after the deadline, which counts from the call, and nobody waits for one that could not begin."""
+    why = "the next one would end after the deadline of 3 s"
+    check_run(answer, kind, Work(99), [1, 2], why, deadline=3)
+    check_run(answer, kind, Work(99, 3.5), [], why, deadline=3)
+    check_run(answer, kind, Work(99), [], "no wait fits into 0 s", deadline=0)
+    other, settings = Work(1), {"initial_delay": 0, "deadline": 0.25}
+    later = retried(answer, other.function(kind), other.described(), sleep=sleep_for(kind, []), **settings)
+    steps = feedback.log.steps[:]
+    work, settings = Work(99, takes=0.1), {"initial_delay": 0.1, "backoff_factor": 1, "deadline": 0.35}
+    function = retried(answer, work.function(kind), work.described(), **settings)
     with expect_raises(answer, Busy):
-        call(function, "")
-    expect(len(work.started) <= 3, saw=work.times(), expected="3 calls, at 0, 0.1 and 0.2 s: none after 0.25 s")
+        run(function, kind)
+    expect(len(work.started) <= 2, saw=work.times(), expected="2 calls, at 0 and 0.2 s: the next would begin at 0.4 s")
+    feedback.log.steps[:] = [*steps, "time.sleep(0.3)"]
+    end_of(later, kind)
+    expect(len(other.started) == 2, saw=other.times(), expected="2 calls: the 0.25 s begin when work() is called")
 
 
 @pytest.mark.points(1, hint="counting")
@@ -357,7 +498,8 @@ def test_real_waits(answer, server):
         return response.json()["login"]
 
     server.script(fault.status(503), fault.drop("rst"))
-    function = retried(answer, fetch, exceptions=(Busy, requests.ConnectionError), initial_delay=0.05)
+    does = "meets a 503, then no connection, and then works"
+    function = retried(answer, fetch, does, exceptions=(Busy, requests.ConnectionError), initial_delay=0.05)
     expect(call(function, "") == "ada", expected="'ada', what the third request brings")
     arrived = [record.received for record in server.records]
     gaps = [later - earlier for earlier, later in itertools.pairwise(arrived)]
@@ -365,7 +507,8 @@ def test_real_waits(answer, server):
     saw = f"{len(arrived)} requests, with gaps of {[f'{gap:.2f} s' for gap in gaps]}"
     expect(enough, saw=saw, expected="3 requests, with gaps of 0.05 s and 0.10 s")
     work = Work(8)  # a busy machine may make a gap or two, but not eight
-    call(retried(answer, work.function(), max_retries=9, initial_delay=0.03, backoff_factor=1), "")
+    settings = {"max_retries": 9, "initial_delay": 0.03, "backoff_factor": 1}
+    call(retried(answer, work.function(), work.described(), **settings), "")
     gaps = [later - earlier for earlier, later in itertools.pairwise(work.started)]
     saw = f"{work.times()}, with gaps from {min(gaps, default=0):.3f} s"
     expect(len(gaps) == 8 and min(gaps) >= 0.025, saw=saw, expected="9 calls, with a wait of 0.03 s before each retry")
@@ -376,38 +519,57 @@ def test_real_waits(answer, server):
 
 @pytest.mark.points(1, hint="async")
 def test_async(answer, server):
-    """An async def is repeated as well, stays one, and other tasks go on while it waits."""
-    calls, ticks = [], []
+    """An async def is repeated as well and stays one; while it waits, other tasks go on, and it can be cancelled."""
+    started, ticks = [], []
 
     async def work(value: str, *, fails: int) -> str:
         """Do the work."""
-        calls.append(value)
-        if len(calls) <= fails:
-            raise Busy(len(calls))
+        started.append(value)
+        if len(started) <= fails:
+            raise Busy(len(started))
         return value + " done"
 
-    function = retried(answer, work, initial_delay=0.1, backoff_factor=1)
+    function = retried(answer, work, "fails twice", initial_delay=0.1, backoff_factor=1)
     names = (inspect.iscoroutinefunction(function), function.__name__, function.__doc__)
 
     async def tick() -> None:
         while True:
             await asyncio.sleep(0.01)
-            ticks.append(len(calls))
+            ticks.append(len(started))
 
-    async def scenario() -> str:
+    async def scenario() -> Any:
         ticker = asyncio.create_task(tick())
-        result = await call(function, "", "n-6206", fails=2)
-        ticker.cancel()
-        return result
+        try:
+            return await call(function, "", "n-6206", fails=2)
+        except Busy as error:
+            return error
+        finally:
+            ticker.cancel()
 
     expect(run_async(scenario) == "n-6206 done", expected="'n-6206 done', what the third call returns")
     expect(names == (True, "work", "Do the work."), saw=f"(is async, name, docstring) = {names}", expected="async def")
-    with expect_raises(answer, Busy, expected="Busy: failure 7, the last error itself", hint="last-error") as caught:
-        run_async(call(retried(answer, work, initial_delay=0.01), "", "n-6207", fails=99))
-    saw = f"{len(calls) - 3} calls, then {caught.value}"
-    expect(len(calls) == 7 and "failure 7" in str(caught.value), saw=saw, expected="4 calls, then failure 7")
     saw = f"other tasks had {len(ticks)} turns of 0.01 s in 0.2 s"
     expect(len(ticks) >= 2, saw=saw, expected="a wait that lets other tasks go on: await asyncio.sleep(…)")
+    tried: list[int] = []
+
+    async def hang() -> None:
+        tried.append(1)
+        await asyncio.sleep(30 if len(tried) == 1 else 0)
+
+    async def cancelled() -> Any:
+        task = asyncio.ensure_future(function())
+        await asyncio.sleep(0.02)
+        task.cancel()
+        return (await asyncio.gather(task, return_exceptions=True))[0]
+
+    function = retried(answer, hang, "takes long", sleep=sleep_for("async def", []))
+    feedback.log.steps.append("task = asyncio.create_task(hang()); task.cancel()")
+    end = run_async(cancelled)
+    saw = f"{calls(len(tried))}, then {end!r}"
+    is_right = len(tried) == 1 and isinstance(end, asyncio.CancelledError)
+    expect(
+        is_right, saw=saw, expected="1 call, then CancelledError(): a task that is cancelled ends", hint="which-errors"
+    )
 
 
 @pytest.mark.points(1, hint="settings")
@@ -416,10 +578,10 @@ def test_settings(answer, server):
     for settings in ({"max_retries": -1}, {"initial_delay": -1.0}, {"max_delay": -0.5}, {"deadline": -1}):
         work = Work(0)
         with expect_raises(answer, ValueError):
-            retried(answer, work.function(), **settings)()
+            retried(answer, work.function(), work.described(), **settings)()
         expect(not work.started, saw=work.times(), expected="no call: the settings are wrong")
     for settings in ({"max_retries": "3"}, {"initial_delay": "1"}):
         with expect_raises(answer, TypeError):
-            retried(answer, Work(0).function(), **settings)
+            retried(answer, Work(0).function(), "works", **settings)()
     with expect_raises(answer, TypeError, expected="TypeError: the parentheses are missing, @retry_on_error()"):
         call(answer, "retry_on_error", Work(0).function())

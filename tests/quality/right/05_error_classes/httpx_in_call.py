@@ -110,6 +110,8 @@ def call(method, url, **kwargs):
         raise BadRequestError(str(error)) from error
     except httpx.TransportError as error:
         raise APIConnectionError(f"{type(error).__name__} {error}") from error
+    except httpx.RequestError as error:  # too many redirects, a body that cannot be decoded
+        raise InvalidResponseError(f"{type(error).__name__} {error}") from error
     response = requests.Response()
     response.status_code, response.url, response.reason = brought.status_code, url, brought.reason_phrase
     response.headers.update(brought.headers)

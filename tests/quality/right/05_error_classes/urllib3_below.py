@@ -106,7 +106,7 @@ def call(method, url, *, params=None, timeout=30.0, **kwargs):
         raw = POOL.request(method, url, timeout=timeout, preload_content=False, **kwargs)
         response = HTTPAdapter().build_response(request, raw)
         response._content = raw.read()
-    except urllib3.exceptions.LocationValueError as error:
+    except ValueError as error:  # a LocationValueError is one too, and so is a header of two lines
         raise BadRequestError(str(error)) from error
     except urllib3.exceptions.NewConnectionError as error:
         raise APIConnectionError(str(error)) from error

@@ -1,7 +1,7 @@
 """A body that breaks off is thought to be a ConnectionError; requests raises ChunkedEncodingError.
 
 Rejected by: test_reply_that_breaks_off
-Keeps: 19 points
+Keeps: 18 points
 """
 
 import time

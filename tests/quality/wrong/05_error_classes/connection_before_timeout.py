@@ -1,6 +1,6 @@
 """ConnectionError is caught above Timeout, and a ConnectTimeout is both.
 
-Rejected by: test_no_connection_in_time
+Rejected by: test_no_reply_in_time
 Keeps: 19 points
 """
 

@@ -1,7 +1,7 @@
 """The error has a message only: no status, no code, no request id, no retry_after.
 
 Rejected by: test_explanation, test_rate_limit, test_retry_after
-Keeps: 14 points
+Keeps: 13 points
 """
 
 import requests

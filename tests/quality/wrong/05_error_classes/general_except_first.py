@@ -1,7 +1,7 @@
 """The general except clause stands first, so the particular ones are never reached.
 
 Rejected by: test_no_reply_in_time, test_wrong_arguments
-Keeps: 16 points
+Keeps: 17 points
 """
 
 import time

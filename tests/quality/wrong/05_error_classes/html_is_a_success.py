@@ -1,7 +1,7 @@
 """A 200 that is no JSON is passed on, for somebody else to trip over.
 
 Rejected by: test_no_json
-Keeps: 19 points
+Keeps: 18 points
 """
 
 import time

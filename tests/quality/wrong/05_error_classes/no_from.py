@@ -1,7 +1,7 @@
 """The new error is raised without `from`: __cause__ is None.
 
-Rejected by: test_no_reply_in_time, test_no_connection
-Keeps: 14 points
+Rejected by: test_every_failure
+Keeps: 19 points
 """
 
 import time

@@ -1,6 +1,6 @@
 """A date without a zone, as of asctime(), is taken for the time of this machine.
 
-Rejected by: test_date[asctime]
+Rejected by: test_date
 Keeps: 19 points
 """
 

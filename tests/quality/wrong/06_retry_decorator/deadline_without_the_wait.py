@@ -1,7 +1,7 @@
 """The deadline is compared with the time so far, without the wait that comes.
 
 Rejected by: test_deadline
-Keeps: 19 points
+Keeps: 18 points
 """
 
 import asyncio

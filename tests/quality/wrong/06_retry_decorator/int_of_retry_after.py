@@ -1,7 +1,7 @@
 """int() of a date raises a ValueError in the place of the 429.
 
 Rejected by: test_date, test_past_date, test_neither
-Keeps: 15 points
+Keeps: 16 points
 """
 
 import asyncio

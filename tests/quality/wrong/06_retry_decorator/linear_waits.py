@@ -1,7 +1,7 @@
 """The waits grow by addition: 1, 2, 3.
 
 Rejected by: test_waits
-Keeps: 19 points
+Keeps: 18 points
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """The waits grow without end, and past max_delay it gives up in their place.
 
-Rejected by: test_max_delay
-Keeps: 19 points
+Rejected by: test_waits
+Keeps: 16 points
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """The deadline is a parameter that nobody reads.
 
 Rejected by: test_deadline
-Keeps: 19 points
+Keeps: 18 points
 """
 
 import asyncio

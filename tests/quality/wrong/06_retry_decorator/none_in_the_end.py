@@ -1,7 +1,7 @@
 """After the last failure the function returns None.
 
-Rejected by: test_count, test_no_retries
-Keeps: 16 points
+Rejected by: test_count
+Keeps: 17 points
 """
 
 import asyncio

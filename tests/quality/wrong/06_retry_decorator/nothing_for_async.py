@@ -1,7 +1,7 @@
 """Under the decorator, an async def only makes its coroutine within the try.
 
 Rejected by: test_async
-Keeps: 19 points
+Keeps: 13 points
 """
 
 import functools

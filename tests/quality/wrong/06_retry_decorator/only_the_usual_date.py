@@ -1,6 +1,6 @@
 """Of the three forms of a date only the usual one is read.
 
-Rejected by: test_year_of_two_digits, test_date[asctime]
+Rejected by: test_year_of_two_digits, test_date
 Keeps: 17 points
 """
 

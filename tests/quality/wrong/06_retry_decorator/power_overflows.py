@@ -1,6 +1,6 @@
 """The power grows without an end, and is an OverflowError long after the cap was reached.
 
-Rejected by: test_max_delay
+Rejected by: test_many_retries
 Keeps: 19 points
 """
 

@@ -1,7 +1,7 @@
 """The backoff is stretched to retry_after, and then the jitter draws less than that.
 
 Rejected by: test_retry_after
-Keeps: 19 points
+Keeps: 18 points
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """retry_after is cut down to max_delay; the server refuses the call again.
 
-Rejected by: test_retry_after_beyond_max_delay
-Keeps: 19 points
+Rejected by: test_retry_after
+Keeps: 18 points
 """
 
 import asyncio

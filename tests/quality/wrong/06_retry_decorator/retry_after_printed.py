@@ -1,7 +1,7 @@
 """retry_after is printed and not obeyed.
 
-Rejected by: test_retry_after, test_retry_after_beyond_max_delay
-Keeps: 17 points
+Rejected by: test_retry_after
+Keeps: 16 points
 """
 
 import asyncio

@@ -72,7 +72,10 @@ def retry_on_error(
                         wait = wait_after(error, tries, started)
                         if wait is None:
                             raise
-                    (sleep or time.sleep)(wait)
+                    if sleep:
+                        await sleep(wait)
+                    else:
+                        time.sleep(wait)
 
             return repeated_async
 

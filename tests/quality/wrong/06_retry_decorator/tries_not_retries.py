@@ -1,7 +1,7 @@
 """max_retries counts all calls, not those after the first.
 
 Rejected by: test_count, test_waits
-Keeps: 14 points
+Keeps: 12 points
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """It waits after the last failure too, for nothing.
 
-Rejected by: test_count, test_no_retries
+Rejected by: test_count
 Keeps: 16 points
 """
 

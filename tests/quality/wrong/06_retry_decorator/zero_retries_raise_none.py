@@ -1,6 +1,6 @@
 """With max_retries=0 the loop never runs, and `raise None` is a TypeError.
 
-Rejected by: test_no_retries
+Rejected by: test_count
 Keeps: 19 points
 """
 
