@@ -114,6 +114,9 @@ def stream_chat(
     base_url, api_key, model: OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL of the
         environment unless given; ValueError if one of them is missing.
 
+    Pieces of spaces or line ends are text too, and so are the words [DONE] and error in
+    an answer. A chunk may have no choices, no delta, or null as content: no text then.
+
     Raises StreamError, with the server's words in its message, for an error that the
     server reports, in the stream or in place of it, and for a damaged event;
     IncompleteStreamError if the stream ends or breaks with neither [DONE] nor a

@@ -9,9 +9,11 @@ class RateLimiter:
     """Lets at most max_calls calls start in any window of period seconds.
 
     A window is half open, [t, t + period): a start exactly period after another is
-    allowed. First come, first served, for any mixture of threads and event loops.
+    allowed. First come, first served, for any mixture of threads and event loops: no
+    newcomer passes those who wait, even if a start is free by then.
 
-    clock: returns seconds. sleep: what acquire() waits with, in seconds.
+    clock: returns seconds; the default is no wall clock, which can be set back.
+    sleep: what acquire() waits with, in seconds.
     Raises ValueError for a max_calls below 1, or a period that is not above 0.
     """
 

@@ -20,14 +20,18 @@ LATE = 0.05  # seconds that a start may be late on a clock of the test's own, fo
 
 
 class Clock:
-    """A clock in our hands, on which a sleep takes no time. sleeps: how long each was asked to be."""
+    """A clock in our hands, on which a sleep takes no time.
+
+    looks: how often somebody looked at it. sleeps: how long each sleep was asked to be.
+    """
 
     __name__ = "clock"  # so the learner reads clock=clock
 
     def __init__(self, overslept: float = 1.0) -> None:
-        self.now, self.overslept, self.sleeps = 0.0, overslept, []
+        self.now, self.overslept, self.looks, self.sleeps = 0.0, overslept, 0, []
 
     def __call__(self) -> float:
+        self.looks += 1
         return self.now
 
     def sleep(self, seconds: float) -> None:
@@ -36,14 +40,31 @@ class Clock:
         self.now += seconds * self.overslept
 
 
+class StandingClock(Clock):
+    """A clock that only the test moves, until all is over: a sleep ends early, since threads may sleep for tasks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_over = threading.Event()
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep for a moment, and let no time pass."""
+        self.is_over.wait(0.01)
+        self.now += self.is_over.is_set() * seconds
+
+
 def on(answer: Any, clock: Any, max_calls: int, period: float) -> Any:
     """Return a limiter that uses a clock of ours, and its sleep; but not one that looks elsewhere for the time."""
     if isinstance(clock, Clock):
-        probe = Clock()
+        probe, began = Clock(), time.monotonic()
         limiter = answer.RateLimiter(1, 0.02, clock=probe, sleep=probe.sleep)
         limiter.acquire()
         limiter.acquire()
         did = "limiter = RateLimiter(1, 0.02, clock=clock, sleep=clock.sleep); limiter.acquire(); limiter.acquire()"
+        has_waited = probe.sleeps or time.monotonic() - began >= 0.02
+        expect(has_waited, did=did, saw="2 starts at once", expected="the second one 0.02 s later: 1 call in 0.02 s")
+        expected = "the time from the clock that was given"
+        expect(probe.looks, did=did, saw="no call of clock", expected=expected, hint="clock")
         expected = "the second acquire() to wait with the sleep that was given"
         expect(probe.sleeps, did=did, saw="no call of sleep", expected=expected, hint="clock")
     return call(answer, "RateLimiter", max_calls, period, clock=clock, sleep=clock.sleep)
@@ -134,9 +155,8 @@ def test_any_window(answer, server):
             earliest = max(asked, starts[-max_calls] + period) if len(starts) >= max_calls else asked
             call(limiter, "acquire")
             starts.append(clock())
-            saw = (
-                f"starts at {[start - starts[0] for start in starts[-max_calls - 1 :]]}, the last asked for at {asked}"
-            )
+            last = [start - starts[0] for start in starts[-max_calls - 1 :]]
+            saw = f"starts at {last}, the last asked for at {asked - starts[0]}"
             expected = f"the last at {earliest - starts[0]}, with {max_calls} calls in {period:g} s"
             expect(earliest <= starts[-1] <= earliest + LATE, saw=saw, expected=expected)
 
@@ -163,8 +183,15 @@ def test_early_sleeper(answer, server):
 
 @pytest.mark.points(1, hint="settings")
 def test_settings(answer, server):
-    """Fewer than one call, or a period that is not above 0, is a ValueError."""
+    """Fewer than one call, or a period that is not above 0, is a ValueError; the default clock is no wall clock."""
     call(answer, "RateLimiter", 1, 0.5)
+    parameter = inspect.signature(answer.RateLimiter).parameters.get("clock")
+    default = getattr(parameter, "default", None)
+    is_clock = callable(default) and not isinstance(default, type)
+    is_wall_clock = is_clock and abs(default() - time.time()) < 1
+    did = "RateLimiter(1, 0.5), with the clock that is the default"
+    saw = "the time of day, like that of time.time, which can be set back"
+    expect(not is_wall_clock, did=did, saw=saw, expected="clock=time.monotonic", hint="clock")
     for max_calls, period in [(0, 1.0), (-1, 1.0), (1, 0.0), (1, -1.0)]:
         with expect_raises(answer, ValueError):
             call(answer, "RateLimiter", max_calls, period)
@@ -267,7 +294,7 @@ def test_threads_stand_in_line(answer, server):
     expect(False, did=did, saw=f"started: {order}", expected="started: [0, 1, 2, 3], since they came in this order")
 
 
-@pytest.mark.points(2, hint="lock-while-waiting")
+@pytest.mark.points(1, hint="lock-while-waiting")
 def test_no_lock_while_waiting(answer, server):
     """While a thread sleeps, nobody is locked out: an event loop that uses the same limiter runs on."""
     clock, asleep, alarm = Clock(), threading.Event(), threading.Event()
@@ -350,6 +377,44 @@ def test_newcomer(answer, server):
     expect(order == ["first", "newcomer"], saw=f"started: {order}", expected="started: first, newcomer")
 
 
+def waits_its_turn(answer: Any, newcomer: str, visit: Callable[[Any], object]) -> None:
+    """Expect that a newcomer does not pass a thread that waits, even if a start is free by then."""
+    clock, asleep, alarm, started = Clock(), threading.Event(), threading.Event(), threading.Event()
+
+    def sleep(seconds: float) -> None:
+        asleep.set()
+        alarm.wait(2)
+        clock.now += seconds
+
+    def come() -> None:
+        visit(limiter)
+        started.set()
+
+    limiter = call(answer, "RateLimiter", 1, 0.05, clock=clock, sleep=sleep)
+    call(limiter, "acquire")
+    threading.Thread(target=limiter.acquire, daemon=True).start()
+    expect(asleep.wait(1), saw="no call of sleep", expected="acquire() to wait with the sleep that it was given")
+    clock.now += 1.0  # while the thread still sleeps
+    threading.Thread(target=come, daemon=True).start()
+    has_passed = started.wait(0.05)
+    alarm.set()
+    end = time.monotonic() + 2
+    while not started.wait(0.01) and time.monotonic() < end:
+        clock.now += 0.05
+    did = f"limiter.acquire(); a thread calls it again, and sleeps; the period ends; {newcomer} comes"
+    saw = f"{newcomer} that came later has started, and the thread still sleeps"
+    expect(not has_passed, did=did, saw=saw, expected="the thread to start first, since it came first")
+    saw = f"no start for {newcomer}"
+    expect(started.is_set(), did=did, saw=saw, expected="a start for the thread, and 0.05 s later for the other")
+
+
+@pytest.mark.points(1, hint="first-come")
+def test_one_line(answer, server):
+    """Threads and tasks stand in one line: neither a new thread nor a new task passes a thread that waits."""
+    waits_its_turn(answer, "a second thread", lambda limiter: limiter.acquire())
+    waits_its_turn(answer, "a task", lambda limiter: asyncio.run(limiter.acquire_async()))
+
+
 @pytest.mark.points(1, hint="async")
 def test_loop_runs_on(answer, server):
     """The event loop does other work while a task waits."""
@@ -372,7 +437,7 @@ def test_loop_runs_on(answer, server):
 @pytest.mark.points(1, hint="cancelled")
 def test_cancelled(answer, server):
     """Whoever is cancelled while waiting holds up nobody."""
-    clock = Clock()
+    clock = StandingClock()
     did = "await limiter.acquire_async(); 13 tasks call it again; 12 of them are cancelled"
     limiter = on(answer, clock, 1, 0.1)
 
@@ -385,6 +450,7 @@ def test_cancelled(answer, server):
             await asyncio.sleep(0)
         clock.now += 0.15
         done, _ = await asyncio.wait(tasks, timeout=1.0)
+        clock.is_over.set()
         saw = "the last of 13 waits on"
         expect(tasks[12] in done, did=did, saw=saw, expected="a start for it after 0.1 s: the 12 others gave up")
         cancelled = sum(task.cancelled() for task in tasks)
@@ -397,13 +463,8 @@ def test_cancelled(answer, server):
 @pytest.mark.points(1, hint="cancelled")
 def test_cancelled_takes_no_start(answer, server):
     """Whoever is cancelled while waiting takes no start from those who come later."""
-    clock, is_over = Clock(), threading.Event()
-
-    def nap(_: float) -> None:  # it ends early, and only we move the clock, until all is over
-        is_over.wait(0.01)
-        clock.now += is_over.is_set()
-
-    limiter = call(answer, "RateLimiter", 1, 0.05, clock=clock, sleep=nap)
+    clock = StandingClock()
+    limiter = call(answer, "RateLimiter", 1, 0.05, clock=clock, sleep=clock.sleep)
 
     async def scenario() -> bool:
         await call(limiter, "acquire_async")
@@ -416,7 +477,7 @@ def test_cancelled_takes_no_start(answer, server):
         await asyncio.sleep(0.1)
         newcomer = asyncio.ensure_future(limiter.acquire_async())
         done, _ = await asyncio.wait([newcomer], timeout=0.8)
-        is_over.set()
+        clock.is_over.set()
         newcomer.cancel()
         return bool(done)
 

@@ -1,7 +1,7 @@
 """A start is counted before the wait, so whoever is cancelled has taken it all the same.
 
 Rejected by: test_cancelled
-Keeps: 16 points
+Keeps: 15 points
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """The lock is held during the sleep, so that everybody else is locked out.
 
 Rejected by: test_no_lock_while_waiting
-Keeps: 18 points
+Keeps: 19 points
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """acquire_async sleeps as a thread does, so the event loop stands still.
 
 Rejected by: test_loop_runs_on
-Keeps: 15 points
+Keeps: 16 points
 """
 
 import asyncio

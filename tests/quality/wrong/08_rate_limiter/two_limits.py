@@ -1,7 +1,7 @@
 """Threads and tasks are counted apart, so together they may start twice as much.
 
 Rejected by: test_one_limit_for_both
-Keeps: 19 points
+Keeps: 18 points
 """
 
 import asyncio

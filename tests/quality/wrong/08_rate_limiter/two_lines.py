@@ -1,0 +1,77 @@
+"""Threads and tasks share the starts, but stand in two lines, so a task passes threads that wait.
+
+Rejected by: test_one_line
+Keeps: 19 points
+"""
+
+import asyncio
+import functools
+import inspect
+import threading
+import time
+from collections import deque
+
+
+class RateLimiter:
+    def __init__(self, max_calls, period, *, clock=time.monotonic, sleep=time.sleep):
+        if max_calls < 1 or period <= 0:
+            raise ValueError("max_calls must be at least 1 and period above 0")
+        self.max_calls, self.period = max_calls, period
+        self.clock, self.sleep = clock, sleep
+        self.lock = threading.Lock()
+        self.starts, self.threads, self.tasks = deque(), deque(), deque()
+
+    def _seconds_to_wait(self, line, me):
+        """Count a start and return 0, or return the seconds after which to look again."""
+        with self.lock:
+            now = self.clock()
+            while self.starts and self.starts[0] + self.period <= now:
+                self.starts.popleft()
+            if len(self.starts) < self.max_calls and line[0] is me:
+                self.starts.append(now)
+                return 0
+            ends = self.starts[0] + self.period - now if len(self.starts) >= self.max_calls else 0
+            return max(ends, 0.001)
+
+    def _stand_in_line(self, line):
+        me = object()
+        with self.lock:
+            line.append(me)
+        return me
+
+    def _leave(self, line, me):
+        with self.lock:
+            line.remove(me)
+
+    def acquire(self):
+        me = self._stand_in_line(self.threads)
+        try:
+            while seconds := self._seconds_to_wait(self.threads, me):
+                self.sleep(seconds)
+        finally:
+            self._leave(self.threads, me)
+
+    async def acquire_async(self):
+        me = self._stand_in_line(self.tasks)
+        try:
+            while seconds := self._seconds_to_wait(self.tasks, me):
+                await asyncio.sleep(seconds)
+        finally:
+            self._leave(self.tasks, me)
+
+    def __call__(self, function):
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def limited(*args, **kwargs):
+                await self.acquire_async()
+                return await function(*args, **kwargs)
+
+        else:
+
+            @functools.wraps(function)
+            def limited(*args, **kwargs):
+                self.acquire()
+                return function(*args, **kwargs)
+
+        return limited
