@@ -107,12 +107,15 @@ class Grading:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo) -> Any:
         """Put the learner's text in the place of a traceback, unless --tb asks for one."""
-        report = yield
         from .feedback import Feedback, render
 
         error = call.excinfo.value if call.excinfo else None
         if not isinstance(error, Feedback) or FOLDER not in item.path.parents:
-            return report
+            return (yield)
+        is_for_learners = self.config.getoption("tbstyle") == "auto"
+        if is_for_learners:
+            item.repr_failure = lambda _: ""  # a traceback that nobody will see takes longer than most tests
+        report = yield
         known = dict(item.user_properties)
         marker = item.get_closest_marker("points")
         error.hint = error.hint or (marker.kwargs.get("hint", "") if marker else "")
@@ -122,7 +125,7 @@ class Grading:
             properties.append(("kind", error.kind))
         text = render(title, error, stem[:2], report.capstdout)
         report.user_properties.append(("text", text))
-        if self.config.getoption("tbstyle") == "auto":
+        if is_for_learners:
             report.longrepr = text
         return report
 

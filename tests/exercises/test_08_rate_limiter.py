@@ -474,7 +474,7 @@ def test_cancelled_takes_no_start(answer, server):
             task.cancel()
         await asyncio.wait(tasks)
         clock.now += 0.075
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.25)
         newcomer = asyncio.ensure_future(limiter.acquire_async())
         done, _ = await asyncio.wait([newcomer], timeout=0.8)
         clock.is_over.set()
