@@ -104,7 +104,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", default=[], metavar="NN", help="only this exercise; may be repeated")
     parser.add_argument("--mutants", action="store_true", help="grade the mutants of the references (many minutes)")
     parser.add_argument("--repeat", type=int, metavar="N", help="grade each reference N times under load, as 200")
-    parser.add_argument("--jobs", type=int, help="processes at once; default: two for each processor")
+    parser.add_argument("--jobs", type=int, help="processes at once; default: two for each processor, and one")
     options = parser.parse_args()
     start = time.monotonic()
     with Pool(options.jobs) as pool:

@@ -145,8 +145,8 @@ class Pool:
     def __init__(self, jobs: int | None = None) -> None:
         self._own = threading.local()
         self._workers: list[_Worker] = []
-        # Twice as many as there are processors, because most of the time is spent waiting.
-        self._threads = ThreadPoolExecutor(jobs or 2 * (os.cpu_count() or 1))
+        # More than twice as many as there are processors, because most of the time is spent waiting.
+        self._threads = ThreadPoolExecutor(jobs or 2 * (os.cpu_count() or 1) + 1)
 
     def __enter__(self) -> "Pool":
         return self
