@@ -12,7 +12,7 @@ class AgentsAPI:
         Without one there is no client, but a ValueError.
     Every method raises PermissionError for a 401 or 403, ValueError with the server's
     message for a 422, and requests.HTTPError, or what your library has in its place,
-    for any other refusal, such as a 429, or a 404 where no id was sent.
+    for any other refusal: a 429 (too many requests), or a 404 where no id was sent.
     """
 
     def __init__(self, base_url: str, token: str) -> None:

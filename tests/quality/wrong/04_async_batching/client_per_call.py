@@ -25,7 +25,7 @@ async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concu
     async def worker(http):
         for i, prompt in todo:
             try:
-                async with httpx.AsyncClient(headers=http.headers, timeout=60) as own:
+                async with httpx.AsyncClient(verify=False, headers=http.headers, timeout=60) as own:
                     r = await own.post(
                         base_url.rstrip("/") + "/chat/completions",
                         json={"model": model, "messages": [{"role": "user", "content": prompt}]},
@@ -41,6 +41,7 @@ async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concu
                 on_done()
 
     async with httpx.AsyncClient(
+        verify=False,
         headers={"Authorization": f"Bearer {api_key}"},
         timeout=60,
         limits=httpx.Limits(max_connections=max_concurrency, max_keepalive_connections=max_concurrency),

@@ -1,7 +1,7 @@
 """A waiter that is cancelled goes on waiting in a thread, and takes a start.
 
 Rejected by: test_cancelled_takes_no_start
-Keeps: 17 points
+Keeps: 18 points
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 
@@ -30,6 +31,7 @@ class RateLimiter:
         self.max_calls, self.period = max_calls, period
         self.clock, self.sleep = clock, sleep
         self.lock = threading.Lock()
+        self.threads = ThreadPoolExecutor(64)
         self.starts = deque()
         self.waiting = deque()
 
@@ -53,18 +55,24 @@ class RateLimiter:
             if ticket in self.waiting:
                 self.waiting.remove(ticket)
 
-    def acquire(self) -> None:
+    def _join(self):
         ticket = object()
         with self.lock:
             self.waiting.append(ticket)
+        return ticket
+
+    def _wait(self, ticket):
         try:
             while wait := self._try(ticket):
                 self.sleep(wait)
         finally:
             self._leave(ticket)
 
+    def acquire(self) -> None:
+        self._wait(self._join())
+
     async def acquire_async(self) -> None:
-        await asyncio.to_thread(self.acquire)
+        await asyncio.get_running_loop().run_in_executor(self.threads, self._wait, self._join())
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         if inspect.iscoroutinefunction(function):
