@@ -1,4 +1,6 @@
-"""A picture of what the mock server saw: a bar for each request, drawn from the server's records."""
+"""A picture of what the mock server saw: a bar for each request, drawn from the
+server's records.
+"""
 
 import io
 import logging
@@ -13,10 +15,12 @@ from matplotlib.patches import Patch
 from mock_server import Record
 from PIL import Image  # which matplotlib needs itself
 
-# matplotlib lists the fonts of a machine when it is first used there, and tells so in the middle of the lesson.
+# matplotlib lists the fonts of a machine when it is first used there, and tells so in
+# the middle of the lesson.
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
-# How a request went, and its colour: from Okabe and Ito's palette, for people with any kind of colour vision.
+# How a request went, and its colour: from Okabe and Ito's palette, for people with any
+# kind of colour vision.
 GOOD, BROKEN, OPEN = "complete, 2xx or 3xx", "broken off by the server", "still open"
 COLOURS = {
     GOOD: "#0072B2",
@@ -27,29 +31,47 @@ COLOURS = {
     "the server stopped": "#999999",
     OPEN: "#56B4E9",
 }
-SIGNS = {BROKEN: "×", OPEN: "▸"}  # noqa: RUF001  (behind the end of the bar)
+SIGNS = {BROKEN: "×", OPEN: "▸"}  # noqa: RUF001
 WAITING, RECEIVING = "thin: waiting for the first byte", "thick: receiving the body"
-MANY = 25  # from here on bars are thinner and labels fewer; beyond twice as many, rows shrink
+# from here on bars are thinner and labels fewer; beyond twice as many, rows shrink
+MANY = 25
 
 
 class Timeline(Figure):
     """A matplotlib Figure that a notebook shows as a picture, without pyplot."""
 
     def __init__(self, count: int) -> None:
-        row = 0.27 if count <= MANY else 0.13 if count <= 2 * MANY else 0.13 * 2 * MANY / count  # inches
-        super().__init__(figsize=(8, max(2.2, 1.7 + row * count)), layout="constrained", facecolor="white")
+        row = (
+            0.27
+            if count <= MANY
+            else 0.13
+            if count <= 2 * MANY
+            else 0.13 * 2 * MANY / count
+        )  # inches
+        super().__init__(
+            figsize=(8, max(2.2, 1.7 + row * count)),
+            layout="constrained",
+            facecolor="white",
+        )
         self.count = count
 
     def __repr__(self) -> str:
         return f"<timeline of {self.count} request{'' if self.count == 1 else 's'}>"
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
-        """Return the picture for a notebook: twice the pixels of the place it takes, few colours, and so few bytes."""
+        """Return the picture for a notebook: twice the pixels of the place it takes,
+        few colours, and so few bytes.
+        """
         drawn, small = io.BytesIO(), io.BytesIO()
         self.savefig(drawn, format="png", dpi=200, facecolor="white")
-        picture = Image.open(drawn).convert("RGB").quantize(64, dither=Image.Dither.NONE)
+        picture = (
+            Image.open(drawn).convert("RGB").quantize(64, dither=Image.Dither.NONE)
+        )
         picture.save(small, format="png", optimize=True)
-        return small.getvalue(), {"width": picture.width // 2, "height": picture.height // 2}
+        return small.getvalue(), {
+            "width": picture.width // 2,
+            "height": picture.height // 2,
+        }
 
 
 def outcome(record: Record) -> str:
@@ -57,27 +79,38 @@ def outcome(record: Record) -> str:
     if record.end == "complete":
         status = record.status or 200
         return f"complete, {status // 100}xx" if status >= 400 else GOOD
-    ends = {"": OPEN, "client-gone": "the client left", "server-stopped": "the server stopped"}
+    ends = {
+        "": OPEN,
+        "client-gone": "the client left",
+        "server-stopped": "the server stopped",
+    }
     return ends.get(record.end, BROKEN)
 
 
 def draw_timeline(records: Iterable[Record], title: str | None = None) -> Figure:
-    """Return a picture with a bar for each request: from its arrival to its end, in seconds since the first arrival.
+    """Return a picture with a bar for each request: from its arrival to its end, in
+    seconds since the first arrival.
 
-    A bar is thin while the client waits for the first byte of the reply, and thick while it receives the body.
-    A request that is still open is drawn up to the last moment in the records.
-    A notebook shows the picture if the call is the last line of a cell, with no semicolon after it.
-    Raises ValueError if there are no records.
+    A bar is thin while the client waits for the first byte of the reply, and thick
+    while it receives the body. A request that is still open is drawn up to the last
+    moment in the records. A notebook shows the picture if the call is the last line of
+    a cell, with no semicolon after it. Raises ValueError if there are no records.
     """
     records = list(records)
     if not records:
-        raise ValueError("there are no records to draw yet: send a request to the server first")
-    with style.context("default"):  # dark on white, also where the notebook's own style is another one
+        raise ValueError(
+            "there are no records to draw yet: send a request to the server first"
+        )
+    with style.context(
+        "default"
+    ):  # dark on white, also where the notebook's own style is another one
         figure = Timeline(len(records))
         axes = figure.subplots()
         _draw_bars(axes, records)
         _label_rows(axes, records)
-        axes.set_title(title or "Requests, as the server saw them", loc="left", parse_math=False)
+        axes.set_title(
+            title or "Requests, as the server saw them", loc="left", parse_math=False
+        )
         axes.set_xlabel("seconds since the first request")
         axes.grid(axis="x", color="#dddddd")
         axes.set_axisbelow(True)
@@ -89,27 +122,62 @@ def draw_timeline(records: Iterable[Record], title: str | None = None) -> Figure
 
 def _draw_bars(axes: Axes, records: list[Record]) -> None:
     start = min(record.received for record in records)
-    moments = [moment for record in records for moment in (record.received, record.first_byte, record.ended)]
+    moments = [
+        moment
+        for record in records
+        for moment in (record.received, record.first_byte, record.ended)
+    ]
     last = max(moment for moment in moments if moment is not None)
     colours = [COLOURS[outcome(record)] for record in records]
     begins = [record.received - start for record in records]
-    ends = [(last if record.ended is None else record.ended) - start for record in records]
-    answered = [row for row, record in enumerate(records) if record.first_byte is not None]
+    ends = [
+        (last if record.ended is None else record.ended) - start for record in records
+    ]
+    answered = [
+        row for row, record in enumerate(records) if record.first_byte is not None
+    ]
     waited = ends.copy()  # until when: the first byte, or the end if none came
     for row in answered:
         waited[row] = records[row].first_byte - start
     widths = [until - begin for begin, until in zip(begins, waited, strict=True)]
-    axes.barh(range(len(records)), widths, left=begins, height=0.3, color=colours, label=WAITING)
-    lefts, colours_of_answered = [waited[row] for row in answered], [colours[row] for row in answered]
+    axes.barh(
+        range(len(records)),
+        widths,
+        left=begins,
+        height=0.3,
+        color=colours,
+        label=WAITING,
+    )
+    lefts, colours_of_answered = (
+        [waited[row] for row in answered],
+        [colours[row] for row in answered],
+    )
     widths = [ends[row] - waited[row] for row in answered]
-    axes.barh(answered, widths, left=lefts, height=0.8, color=colours_of_answered, label=RECEIVING)
+    axes.barh(
+        answered,
+        widths,
+        left=lefts,
+        height=0.8,
+        color=colours_of_answered,
+        label=RECEIVING,
+    )
     tops, bottoms = [row - 0.4 for row in answered], [row + 0.4 for row in answered]
-    axes.vlines(lefts, tops, bottoms, colors=colours_of_answered, linewidth=1.5)  # to be seen however short the body is
+    axes.vlines(
+        lefts, tops, bottoms, colors=colours_of_answered, linewidth=1.5
+    )  # to be seen however short the body is
     for row, record in enumerate(records):
         if sign := SIGNS.get(outcome(record)):
-            axes.annotate(sign, (ends[row], row), (2, 0), textcoords="offset points", va="center_baseline")
+            axes.annotate(
+                sign,
+                (ends[row], row),
+                (2, 0),
+                textcoords="offset points",
+                va="center_baseline",
+            )
     axes.set_xlim(0, (last - start or 0.001) * 1.05)
-    axes.set_ylim(len(records) - 0.4, -_head(records) - 0.5)  # from bottom to top: the first request is on top
+    axes.set_ylim(
+        len(records) - 0.4, -_head(records) - 0.5
+    )  # from bottom to top: the first request is on top
 
 
 def _head(records: list[Record]) -> float:
@@ -118,23 +186,48 @@ def _head(records: list[Record]) -> float:
 
 
 def _label_rows(axes: Axes, records: list[Record]) -> None:
-    """Write to the left of the bars which requests they are, and to the right what became of them."""
+    """Write to the left of the bars which requests they are, and to the right what
+    became of them.
+    """
     count, is_many = len(records), len(records) > MANY
     every = 5 * math.ceil(count / (2 * MANY)) if is_many else 1
     rows = [row for row in range(count) if row % every == 0]
-    told = [row for row in range(count) if not is_many or outcome(records[row]) != GOOD or records[row].fault]
+    told = [
+        row
+        for row in range(count)
+        if not is_many or outcome(records[row]) != GOOD or records[row].fault
+    ]
     told = told if count <= 2 * MANY else []
     digits = len(str(max(record.n for record in records)))
     which = [f"{'n':>{digits}}  conn  request"]
     for row in rows:
         record = records[row]
-        which.append(_shorten(f"{record.n:>{digits}}  #{record.connection:<3}  {record.request}", 36))
+        which.append(
+            _shorten(
+                f"{record.n:>{digits}}  #{record.connection:<3}  {record.request}", 36
+            )
+        )
     result = ["status" if told else "", *(_result(records[row]) for row in told)]
     size = 7 if is_many else 8  # points
     right = axes.secondary_yaxis("right")
-    axes.set_yticks([-_head(records), *rows], which, parse_math=False, fontsize=size, ha="left", family="monospace")
-    axes.tick_params(axis="y", length=0, pad=0.61 * size * max(map(len, which)) + 3)  # 0.6: as wide as a letter is
-    right.set_yticks([-_head(records), *told], result, parse_math=False, fontsize=size, family="monospace")
+    axes.set_yticks(
+        [-_head(records), *rows],
+        which,
+        parse_math=False,
+        fontsize=size,
+        ha="left",
+        family="monospace",
+    )
+    axes.tick_params(
+        axis="y", length=0, pad=0.61 * size * max(map(len, which)) + 3
+    )  # 0.6: as wide as a letter is
+    right.set_yticks(
+        [-_head(records), *told],
+        result,
+        parse_math=False,
+        fontsize=size,
+        family="monospace",
+    )
     right.tick_params(axis="y", length=0)
     right.spines["right"].set_visible(False)
 
@@ -142,7 +235,11 @@ def _label_rows(axes: Axes, records: list[Record]) -> None:
 def _result(record: Record) -> str:
     """Return status, end and fault of a request, as far as they say something."""
     status = str(record.status or "")
-    end = {"": "open", "client-gone": "client-gone", "server-stopped": "server-stopped"}.get(record.end, "")
+    end = {
+        "": "open",
+        "client-gone": "client-gone",
+        "server-stopped": "server-stopped",
+    }.get(record.end, "")
     fault = "" if record.fault.startswith("status(") else record.fault
     return _shorten(" · ".join(part for part in (status, end, fault) if part), 32)
 
@@ -153,8 +250,12 @@ def _shorten(text: str, length: int) -> str:
 
 def _add_legend(figure: Figure, records: list[Record]) -> None:
     outcomes = {outcome(record) for record in records}
-    shown = [Patch(color=COLOURS[name], label=name) for name in COLOURS if name in outcomes]
+    shown = [
+        Patch(color=COLOURS[name], label=name) for name in COLOURS if name in outcomes
+    ]
     shown.append(Line2D([], [], color="#444444", linewidth=2.5, label=WAITING))
     if any(record.first_byte is not None for record in records):
         shown.append(Patch(color="#444444", label=RECEIVING))
-    figure.legend(handles=shown, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    figure.legend(
+        handles=shown, loc="outside lower center", ncols=3, frameon=False, fontsize=9
+    )

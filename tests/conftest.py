@@ -1,4 +1,6 @@
-"""What all tests share: a server of their own, and an environment in which nothing leaves this machine."""
+"""What all tests share: a server of their own, and an environment in which nothing
+leaves this machine.
+"""
 
 import os
 from collections.abc import Iterator
@@ -7,27 +9,36 @@ import pytest
 from endpoint import bypass_proxy_for_loopback
 from mock_server import MockServer
 
-from .exercises import grading
+from .grader import plugin
 
-# A proxy or a real key of the person who runs the tests must not change what they see, here or in a child process.
+# A proxy or a real key of the person who runs the tests must not change what they see,
+# here or in a child process.
 bypass_proxy_for_loopback()
 for _name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL"):
     os.environ.pop(_name, None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --submission, for tests/exercises; pytest asks only here, before it looks into that folder."""
-    grading.add_options(parser)
+    """Add --submission, for tests/exercises; pytest asks only here, before it looks
+    into that folder.
+    """
+    plugin.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let the exercises be graded: in the summary too, which is not printed by the process that runs the tests."""
-    config.pluginmanager.register(grading.Grading(config), "grading")
+    """Let the exercises be graded: in the summary too, which is not printed by the
+    process that runs the tests.
+    """
+    config.pluginmanager.register(plugin.Grading(config), "grading")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the two files that take longest, so that no process is still busy when all others are done."""
-    items.sort(key=lambda item: item.path.name not in ("test_quality.py", "test_httpx2.py"))
+    """Begin with the two files that take longest, so that no process is still busy when
+    all others are done.
+    """
+    items.sort(
+        key=lambda item: item.path.name not in ("test_quality.py", "test_httpx2.py")
+    )
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Run notebooks from top to bottom and store their outputs.
 
-`python -m tests.refresh 01 02` does so for the named lessons, `python -m tests.refresh` for all.
+`python -m tests.refresh 01 02` does so for the named lessons, `python -m tests.refresh`
+for all.
 """
 
 import os
@@ -12,17 +13,25 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from tqdm import tqdm
 
-from .course import METADATA, NOTEBOOKS
+from tests.lesson_files import METADATA, NOTEBOOKS
 
 
 def refresh(path: Path) -> None:
-    """Execute one notebook where it lies and write it back with nothing but its cells, tags and outputs.
+    """Execute one notebook where it lies and write it back with nothing but its cells,
+    tags and outputs.
 
     Raises CellExecutionError, and leaves the file as it was, if a cell fails.
     """
     notebook = nbformat.read(path, as_version=4)
-    options = {"kernel_name": "python3", "timeout": 60, "record_timing": False, "coalesce_streams": True}
-    NotebookClient(notebook, **options, resources={"metadata": {"path": path.parent}}).execute()
+    options = {
+        "kernel_name": "python3",
+        "timeout": 60,
+        "record_timing": False,
+        "coalesce_streams": True,
+    }
+    NotebookClient(
+        notebook, **options, resources={"metadata": {"path": path.parent}}
+    ).execute()
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
         tags = cell.metadata.get("tags")
@@ -35,10 +44,16 @@ def main(numbers: list[str]) -> None:
     known = {path.name[:2]: path for path in NOTEBOOKS}
     unknown = [number for number in numbers if number.zfill(2) not in known]
     if unknown:
-        sys.exit(f"no notebook begins with {' or '.join(unknown)}; the numbers are {', '.join(known)}")
-    # The endpoint helper leaves .env alone under pytest. It has to here too, or a real API's answers would be stored.
+        sys.exit(
+            f"no notebook begins with {' or '.join(unknown)}; the numbers are "
+            f"{', '.join(known)}"
+        )
+    # The endpoint helper leaves .env alone under pytest. It has to here too, or a real
+    # API's answers would be stored.
     os.environ["PYTEST_VERSION"] = "none: python -m tests.refresh"
-    for number in (bar := tqdm([number.zfill(2) for number in numbers] or known, unit="notebook")):
+    for number in (
+        bar := tqdm([number.zfill(2) for number in numbers] or known, unit="notebook")
+    ):
         bar.set_description(known[number].stem)
         try:
             refresh(known[number])

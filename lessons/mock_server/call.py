@@ -31,9 +31,11 @@ class Call:
     """One request.
 
     key: the API key it brought, "" if none.
-    identity: a short name of its method, address, key and body; attempt counts the requests with that name.
+    identity: a short name of its method, address, key and body; attempt counts the
+        requests with that name.
     text: an answer prescribed by a rule, or None.
-    limited: the endpoint sets it to the seconds to wait if the rate limit refused the request.
+    limited: the endpoint sets it to the seconds to wait if the rate limit refused the
+        request.
     """
 
     state: State
@@ -51,7 +53,10 @@ class Call:
     _json: list[Any] = field(default_factory=list)
 
     def json(self) -> Any:
-        """Return the body as JSON; None if it is none. Whoever gets it must leave it as it is."""
+        """Return the body as JSON; None if it is none.
+
+        Whoever gets it must leave it as it is.
+        """
         if not self._json:
             try:
                 self._json.append(json.loads(self.body))

@@ -4,11 +4,13 @@
 
     fault.status(429, retry_after=1)            # one fault
     fault.delay(0.2) + fault.slice(3)           # two at once
-    fault.parse("delay(0.2) + slice(3)")        # the same from text: command line, control endpoint
+    fault.parse("delay(0.2) + slice(3)")        # the same from text: command line,
+    control endpoint
 
-Every fault prints as the call that makes it, and that is how it stands in the server's records.
-Composed faults are applied from the whole reply down to its events and then its bytes; on one level, as written.
-A wrong amount is a ValueError where the fault is made.
+Every fault prints as the call that makes it, and that is how it stands in the server's
+records. Composed faults are applied from the whole reply down to its events and then
+its bytes; on one level, as written. A wrong amount is a ValueError where the fault is
+made.
 """
 
 import ast
@@ -21,9 +23,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, Literal, ParamSpec
 
-from .reply import Piece, Reply, cut_bytes, event, retry_after_header, slice_pieces, to_json
+from .reply import (
+    Piece,
+    Reply,
+    cut_bytes,
+    event,
+    retry_after_header,
+    slice_pieces,
+    to_json,
+)
 
-WHOLE, EVENTS, BYTES, END, LAST = range(5)  # the order in which composed faults are applied
+WHOLE, EVENTS, BYTES, END, LAST = range(
+    5
+)  # the order in which composed faults are applied
 P = ParamSpec("P")
 NAMES: dict[str, Callable[..., "Fault"]] = {}  # every fault there is, by name
 
@@ -33,8 +45,8 @@ class Step:
     """One change to a reply.
 
     text: the call that makes it; equal texts are equal steps.
-    refuses: True if the request is not carried out at all, as a server does that answers 503.
-        Otherwise it is carried out, and only the reply suffers.
+    refuses: True if the request is not carried out at all, as a server does that
+        answers 503. Otherwise it is carried out, and only the reply suffers.
     """
 
     text: str
@@ -45,7 +57,10 @@ class Step:
 
 @dataclass(frozen=True, repr=False)
 class Fault:
-    """What happens to a reply: a step, or several. Make one with the functions below, and join them with `+`."""
+    """What happens to a reply: a step, or several.
+
+    Make one with the functions below, and join them with `+`.
+    """
 
     steps: tuple[Step, ...]
 
@@ -60,13 +75,17 @@ class Fault:
             step.apply(reply)
 
     def __add__(self, other: "Fault") -> "Fault":
-        return Fault(self.steps + other.steps) if isinstance(other, Fault) else NotImplemented
+        return (
+            Fault(self.steps + other.steps)
+            if isinstance(other, Fault)
+            else NotImplemented
+        )
 
     def __repr__(self) -> str:
         return " + ".join(step.text for step in self.steps)
 
 
-# --- what makes a function that changes a reply into a fault ---------------------------------------------------------
+# --- what makes a function that changes a reply into a fault --------------------------
 
 
 def is_seconds(value: Any) -> bool:
@@ -87,23 +106,38 @@ def _is_json(value: Any) -> bool:
 
 def _are_headers(value: Any) -> bool:
     def is_header(name: Any, text: Any) -> bool:
-        is_name = isinstance(name, str) and re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII)
+        is_name = isinstance(name, str) and re.fullmatch(
+            r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII
+        )
         is_framing = is_name and name.lower() in ("content-length", "transfer-encoding")
-        return bool(is_name and not is_framing and isinstance(text, str) and text.isprintable())
+        return bool(
+            is_name and not is_framing and isinstance(text, str) and text.isprintable()
+        )
 
-    return isinstance(value, dict) and all(is_header(name, text) for name, text in value.items())
+    return isinstance(value, dict) and all(
+        is_header(name, text) for name, text in value.items()
+    )
 
 
 # For each name of an argument: what it must be, as a function and in words.
 _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "code": (lambda value: _is_count(value, 200) and value <= 599, "a status code from 200 to 599"),
+    "code": (
+        lambda value: _is_count(value, 200) and value <= 599,
+        "a status code from 200 to 599",
+    ),
     "retry_after": (
-        lambda value: value.isprintable() if isinstance(value, str) else is_seconds(value),
+        lambda value: (
+            value.isprintable() if isinstance(value, str) else is_seconds(value)
+        ),
         "a number of seconds, or a text",
     ),
     "as_date": (lambda value: isinstance(value, bool), "True or False"),
     "body": (_is_json, "a text or what JSON can hold"),
-    "headers": (_are_headers, "a dict of header names and values, without Content-Length and Transfer-Encoding"),
+    "headers": (
+        _are_headers,
+        "a dict of header names and values, without Content-Length and "
+        "Transfer-Encoding",
+    ),
     "seconds": (is_seconds, "a number of seconds, 0 or more"),
     "gap": (is_seconds, "a number of seconds, 0 or more"),
     "how": (lambda value: value in ("fin", "rst"), '"fin" or "rst"'),
@@ -117,7 +151,8 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
 def _fault(
     stage: int | Callable[..., int], refuses: bool | Callable[..., bool] = False
 ) -> Callable[[Callable[Concatenate[Reply, P], None]], Callable[P, Fault]]:
-    """Make a function that changes a reply, given some amounts, into one that takes the amounts and returns a Fault.
+    """Make a function that changes a reply, given some amounts, into one that takes the
+    amounts and returns a Fault.
 
     stage and refuses (see Step) may be functions of the amounts.
     """
@@ -134,9 +169,15 @@ def _fault(
             for parameter in parameters:
                 name, value = parameter.name, amounts[parameter.name]
                 is_right, wanted = _CHECKS[name]
-                if not (value is None and parameter.default is None) and not is_right(value):
+                if not (value is None and parameter.default is None) and not is_right(
+                    value
+                ):
                     raise ValueError(f"{name} must be {wanted}, not {value!r}")
-                text = json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+                text = (
+                    json.dumps(value, ensure_ascii=False)
+                    if isinstance(value, str)
+                    else repr(value)
+                )
                 if parameter.kind is not parameter.KEYWORD_ONLY:
                     texts.append(text)
                 elif value != parameter.default:
@@ -156,7 +197,7 @@ def _fault(
     return decorate
 
 
-# --- faults of the whole reply ---------------------------------------------------------------------------------------
+# --- faults of the whole reply --------------------------------------------------------
 
 
 @_fault(WHOLE)
@@ -174,11 +215,14 @@ def status(
     body: Any = None,
     headers: dict[str, str] | None = None,
 ) -> None:
-    """Answer with this status code; from 400 on with an error body in the style of the endpoint.
+    """Answer with this status code; from 400 on with an error body in the style of the
+    endpoint.
 
-    retry_after: seconds for the Retry-After header, or a text to send as it is; None sends no such header.
+    retry_after: seconds for the Retry-After header, or a text to send as it is; None
+        sends no such header.
     as_date: send those seconds as an HTTP-date.
-    body: a dict or list (sent as JSON) or a str (sent as text) in place of the usual body.
+    body: a dict or list (sent as JSON) or a str (sent as text) in place of the usual
+        body.
     headers: more headers to send, such as {"x-should-retry": "false"}.
     """
     reply.status = code
@@ -199,8 +243,12 @@ def status(
 def quota(reply: Reply) -> None:
     """Answer 429 because the account has no money left: waiting does not help."""
     reply.status = 429
-    message = "The quota of this account is used up. Check the plan and the billing details."
-    reply.set_json(reply.error(429, message, type="insufficient_quota", code="insufficient_quota"))
+    message = (
+        "The quota of this account is used up. Check the plan and the billing details."
+    )
+    reply.set_json(
+        reply.error(429, message, type="insufficient_quota", code="insufficient_quota")
+    )
 
 
 @_fault(WHOLE, refuses=True)
@@ -226,7 +274,9 @@ def hang(reply: Reply) -> None:
 
 @_fault(WHOLE)
 def drop(reply: Reply, how: Literal["fin", "rst"] = "rst") -> None:
-    """Close the connection before the first byte: "rst" breaks it off (TCP reset), "fin" closes it politely."""
+    """Close the connection before the first byte: "rst" breaks it off (TCP reset),
+    "fin" closes it politely.
+    """
     reply.has_head, reply.pieces, reply.ending = False, [], how
 
 
@@ -248,11 +298,13 @@ def bad_json(reply: Reply) -> None:
         reply.pieces = [(0.0, reply.body[: len(reply.body) // 2])]
 
 
-# --- faults that count events; the opening chunk of a chat stream, which only names the role, is not counted ---------
+# --- faults that count events; the opening chunk of a chat stream, which only names the role, is not counted
 
 
 def _first_events(reply: Reply, count: int) -> list[Piece]:
-    """Return the opening and the first count events; of a document, which has no events, half, or nothing for 0."""
+    """Return the opening and the first count events; of a document, which has no
+    events, half, or nothing for 0.
+    """
     if reply.is_stream or len(reply.pieces) > 1:
         return reply.pieces[: reply.openers + count]
     return cut_bytes(reply.pieces, len(reply.body) // 2 if count else 0)
@@ -266,7 +318,9 @@ def truncate(reply: Reply, *, after_events: int) -> None:
 
 @_fault(EVENTS)
 def stream_error(reply: Reply, *, after_events: int = 0) -> None:
-    """Report an error inside a 200: after so many events of a stream, or in place of a JSON document."""
+    """Report an error inside a 200: after so many events of a stream, or in place of a
+    JSON document.
+    """
     error = reply.error(500, "the model stopped working while it answered")
     body = to_json({"error": error.get("error", error)})
     if reply.is_stream:
@@ -282,7 +336,7 @@ def stall(reply: Reply, *, after_events: int) -> None:
     reply.pieces, reply.ending = _first_events(reply, after_events), "hang"
 
 
-# --- faults of the bytes ---------------------------------------------------------------------------------------------
+# --- faults of the bytes --------------------------------------------------------------
 
 
 def _change_events(reply: Reply, change: Callable[[bytes], bytes]) -> None:
@@ -292,7 +346,9 @@ def _change_events(reply: Reply, change: Callable[[bytes], bytes]) -> None:
 
 @_fault(BYTES)
 def comments(reply: Reply) -> None:
-    """Put a comment line, which servers send to keep a connection alive, before every event."""
+    """Put a comment line, which servers send to keep a connection alive, before every
+    event.
+    """
     _change_events(reply, lambda data: b": keep-alive\n\n" + data)
 
 
@@ -318,7 +374,9 @@ def drip(reply: Reply, pieces: int, gap: float) -> None:
 
 @_fault(END)
 def slice(reply: Reply, size: int) -> None:
-    """Send the body in HTTP chunks of size bytes each, so that a character of several bytes is split."""
+    """Send the body in HTTP chunks of size bytes each, so that a character of several
+    bytes is split.
+    """
     reply.pieces, reply.is_chunked = slice_pieces(reply.pieces, size), True
 
 
@@ -326,7 +384,11 @@ def slice(reply: Reply, size: int) -> None:
 def bare(reply: Reply) -> None:
     """Leave out the request id and the rate-limit headers."""
     prefixes = ("x-request-id", "openai-", "x-ratelimit-", "x-github-")
-    reply.headers = {name: text for name, text in reply.headers.items() if not name.lower().startswith(prefixes)}
+    reply.headers = {
+        name: text
+        for name, text in reply.headers.items()
+        if not name.lower().startswith(prefixes)
+    }
 
 
 @_fault(END)
@@ -351,7 +413,9 @@ def cut(
     after_events: int | None = None,
     how: Literal["fin", "rst"] = "fin",
 ) -> None:
-    """Close the connection in the middle of the body, after so many bytes or so many events."""
+    """Close the connection in the middle of the body, after so many bytes or so many
+    events.
+    """
     reply.keep_length()
     reply.ending = how
     if after_bytes is None:
@@ -360,11 +424,12 @@ def cut(
         reply.pieces = cut_bytes(reply.pieces, after_bytes)
 
 
-# --- faults from text ------------------------------------------------------------------------------------------------
+# --- faults from text -----------------------------------------------------------------
 
 
 def parse(text: str) -> Fault:
-    """Return the fault that text describes, such as `hang`, `status(429, retry_after=1)` or `crlf() + slice(3)`.
+    """Return the fault that text describes, such as `hang`, `status(429,
+    retry_after=1)` or `crlf() + slice(3)`.
 
     Raises ValueError, with the list of the valid names if the name is the trouble.
     """
@@ -379,13 +444,20 @@ def _build(node: ast.expr) -> Fault:
         return _build(node.left) + _build(node.right)
     call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
     if not isinstance(call.func, ast.Name):
-        raise ValueError(f"a fault looks like a call, for example status(503), not {ast.unparse(node)}")
+        raise ValueError(
+            "a fault looks like a call, for example status(503), not "
+            f"{ast.unparse(node)}"
+        )
     if call.func.id not in NAMES:
-        raise ValueError(f"unknown fault {call.func.id!r}; the faults are {', '.join(sorted(NAMES))}")
+        raise ValueError(
+            f"unknown fault {call.func.id!r}; the faults are {', '.join(sorted(NAMES))}"
+        )
     named = {keyword.arg: _value(keyword.value) for keyword in call.keywords}
     return NAMES[call.func.id](*map(_value, call.args), **named)
 
 
 def _value(node: ast.expr) -> Any:
-    """Return the argument a node stands for; a bare word is a text, so `drop(rst)` needs no quotes in a shell."""
+    """Return the argument a node stands for; a bare word is a text, so `drop(rst)`
+    needs no quotes in a shell.
+    """
     return node.id if isinstance(node, ast.Name) else ast.literal_eval(node)

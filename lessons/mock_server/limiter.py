@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Bucket:
     """A bucket that holds `limit` and gains `limit` a minute.
 
-    level: how much is in it; updated: the time, in seconds on the limiter's clock, at which that was so.
+    level: how much is in it; updated: the time, in seconds on the limiter's clock, at
+        which that was so.
     """
 
     limit: int
@@ -22,24 +23,32 @@ class Bucket:
         self.level, self.updated = min(float(self.limit), self.level + gained), now
 
     def wait(self, amount: float) -> float:
-        """Return the seconds until amount is there: 0.0 if it is there now, infinity if it never will be."""
+        """Return the seconds until amount is there: 0.0 if it is there now, infinity if
+        it never will be.
+        """
         if amount > self.limit:
             return math.inf
         missing = amount - self.level
         return missing * 60 / self.limit if missing > 1e-9 else 0.0
 
     def headers(self, kind: str) -> dict[str, str]:
-        """Return the three x-ratelimit headers of this bucket; reset is the time until it is full again."""
+        """Return the three x-ratelimit headers of this bucket; reset is the time until
+        it is full again.
+        """
         remaining = math.floor(self.level + 1e-9)
         return {
             f"x-ratelimit-limit-{kind}": str(self.limit),
             f"x-ratelimit-remaining-{kind}": str(remaining),
-            f"x-ratelimit-reset-{kind}": go_duration((self.limit - remaining) * 60 / self.limit),
+            f"x-ratelimit-reset-{kind}": go_duration(
+                (self.limit - remaining) * 60 / self.limit
+            ),
         }
 
 
 def go_duration(seconds: float) -> str:
-    """Return seconds the way Go prints a duration, to the millisecond: `8ms`, `1s`, `6m0s`, `1h0m0s`."""
+    """Return seconds the way Go prints a duration, to the millisecond: `8ms`, `1s`,
+    `6m0s`, `1h0m0s`.
+    """
     milliseconds = round(seconds * 1000)
     if 0 < milliseconds < 1000:
         return f"{milliseconds}ms"
@@ -57,7 +66,12 @@ class Limiter:
     clock: returns seconds; only differences count.
     """
 
-    def __init__(self, requests_per_minute: int, tokens_per_minute: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        requests_per_minute: int,
+        tokens_per_minute: int,
+        clock: Callable[[], float],
+    ) -> None:
         self._limits = {"requests": requests_per_minute, "tokens": tokens_per_minute}
         self._clock = clock
         self._buckets: dict[str, dict[str, Bucket]] = {}
@@ -65,7 +79,10 @@ class Limiter:
     def _of(self, key: str) -> dict[str, Bucket]:
         now = self._clock()
         if key not in self._buckets:
-            self._buckets[key] = {kind: Bucket(limit, float(limit), now) for kind, limit in self._limits.items()}
+            self._buckets[key] = {
+                kind: Bucket(limit, float(limit), now)
+                for kind, limit in self._limits.items()
+            }
         for bucket in self._buckets[key].values():
             bucket.refill(now)
         return self._buckets[key]
@@ -73,7 +90,8 @@ class Limiter:
     def take(self, key: str, tokens: int) -> tuple[str, float] | None:
         """Take one request and so many tokens, or nothing at all.
 
-        Returns None, or what was short ("requests" or "tokens") and the seconds until there is enough of it.
+        Returns None, or what was short ("requests" or "tokens") and the seconds until
+        there is enough of it.
         """
         buckets, wanted = self._of(key), {"requests": 1, "tokens": tokens}
         for kind, amount in wanted.items():
@@ -86,4 +104,6 @@ class Limiter:
     def headers(self, key: str) -> dict[str, str]:
         """Return the six x-ratelimit headers for this key as it stands now."""
         buckets = self._of(key)
-        return buckets["requests"].headers("requests") | buckets["tokens"].headers("tokens")
+        return buckets["requests"].headers("requests") | buckets["tokens"].headers(
+            "tokens"
+        )

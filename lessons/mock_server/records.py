@@ -16,8 +16,16 @@ from multidict import MultiMapping
 
 RECORD_LIMIT = 10_000
 BODY_LIMIT = 64 * 1024
-_SECRET_HEADERS = {"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"}
-_SECRET_PARAMETERS = re.compile(r"(?i)\b((?:api[_-]?|access[_-]?)?(?:key|token)=)([^&\s#]+)")
+_SECRET_HEADERS = {
+    "authorization",
+    "proxy-authorization",
+    "x-api-key",
+    "api-key",
+    "cookie",
+}
+_SECRET_PARAMETERS = re.compile(
+    r"(?i)\b((?:api[_-]?|access[_-]?)?(?:key|token)=)([^&\s#]+)"
+)
 _LOOKS_LIKE_A_KEY = re.compile(r"\bsk-[\w-]{8,}")
 
 
@@ -28,8 +36,14 @@ def mask(secret: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _forms(secret: str) -> tuple[tuple[str, str], ...]:
-    """Return a secret as it is and as it stands in an address, each with its mask; shorter ones than 8 are no keys."""
-    forms = {secret, quote(secret, safe="", errors="surrogateescape")} if len(secret) >= 8 else ()
+    """Return a secret as it is and as it stands in an address, each with its mask;
+    shorter ones than 8 are no keys.
+    """
+    forms = (
+        {secret, quote(secret, safe="", errors="surrogateescape")}
+        if len(secret) >= 8
+        else ()
+    )
     return tuple((form, mask(secret)) for form in forms)
 
 
@@ -40,27 +54,55 @@ class Mask:
     """
 
     def __init__(self, headers: MultiMapping[str], secrets: Iterable[str]) -> None:
-        carried = [value.rpartition(" ")[2] for name, value in headers.items() if name.lower() in _SECRET_HEADERS]
+        carried = [
+            value.rpartition(" ")[2]
+            for name, value in headers.items()
+            if name.lower() in _SECRET_HEADERS
+        ]
         self._forms = [
-            form for secret in sorted({*secrets, *carried}, key=len, reverse=True) for form in _forms(secret)
+            form
+            for secret in sorted({*secrets, *carried}, key=len, reverse=True)
+            for form in _forms(secret)
         ]
 
     def text(self, text: str) -> str:
-        """Return text with every secret, and all that looks like a key of OpenAI's, masked."""
+        """Return text with every secret, and all that looks like a key of OpenAI's,
+        masked.
+        """
         for secret, masked in self._forms:
             text = text.replace(secret, masked)
-        return _LOOKS_LIKE_A_KEY.sub(lambda found: mask(found[0]), text) if "sk-" in text else text
+        return (
+            _LOOKS_LIKE_A_KEY.sub(lambda found: mask(found[0]), text)
+            if "sk-" in text
+            else text
+        )
 
     def query(self, query: str) -> str:
-        """Return a query string, also with the value of every key=, token=, api_key= or access_token= masked."""
-        return _SECRET_PARAMETERS.sub(lambda found: found[1] + mask(found[2]), self.text(query)) if query else ""
+        """Return a query string, also with the value of every key=, token=, api_key= or
+        access_token= masked.
+        """
+        return (
+            _SECRET_PARAMETERS.sub(
+                lambda found: found[1] + mask(found[2]), self.text(query)
+            )
+            if query
+            else ""
+        )
 
     def body(self, body: bytes) -> bytes:
         """Return a body masked like text; bytes that are no UTF-8 stay what they are."""
-        return self.text(body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape") if body else b""
+        return (
+            self.text(body.decode("utf-8", "surrogateescape")).encode(
+                "utf-8", "surrogateescape"
+            )
+            if body
+            else b""
+        )
 
     def headers(self, headers: MultiMapping[str]) -> dict[str, str]:
-        """Return the headers as a dict; those that came twice are joined by a comma (RFC 9110, section 5.3)."""
+        """Return the headers as a dict; those that came twice are joined by a comma
+        (RFC 9110, section 5.3).
+        """
         masked: dict[str, str] = {}
         for name, value in headers.items():
             if name.lower() in _SECRET_HEADERS:
@@ -78,15 +120,19 @@ class Record:
 
     n: its number, from 1.
     key: the API key it brought, masked; "" if it brought none.
-    connection, exchange: the number of its connection, and its own number on that connection, both from 1.
-    received, first_byte, ended: seconds since the server was made; None for what has not happened.
+    connection, exchange: the number of its connection, and its own number on that
+        connection, both from 1.
+    received, first_byte, ended: seconds since the server was made; None for what has
+        not happened.
     body: its first 64 KiB.
-    attempt: 1 for the first request with this method, address, key and body, 2 for its first repetition.
+    attempt: 1 for the first request with this method, address, key and body, 2 for its
+        first repetition.
     status: the status code that was sent; None if none was.
-    fault, source: what was done to the reply and who asked for it: "script", "rule", "chaos" or "limiter".
+    fault, source: what was done to the reply and who asked for it: "script", "rule",
+        "chaos" or "limiter".
     sent: how many bytes of the reply's body went out.
-    end: complete, cut (in the middle of the body), rst or fin (before the body), client-gone or server-stopped;
-        "" while it is open.
+    end: complete, cut (in the middle of the body), rst or fin (before the body),
+        client-gone or server-stopped; "" while it is open.
     """
 
     n: int
@@ -114,8 +160,13 @@ class Record:
         return f"{self.method} {self.path}" + (f"?{self.query}" if self.query else "")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as plain JSON values; bytes of the body that are no UTF-8 are replaced."""
-        return {**dataclasses.asdict(self), "body": self.body.decode("utf-8", "replace")}
+        """Return the record as plain JSON values; bytes of the body that are no UTF-8
+        are replaced.
+        """
+        return {
+            **dataclasses.asdict(self),
+            "body": self.body.decode("utf-8", "replace"),
+        }
 
 
 class Log:
@@ -139,7 +190,9 @@ class Log:
         return time.monotonic() - self._started
 
     def open(self, transport: Any, **fields: Any) -> Record:
-        """Make a record with these fields, and with the numbers that follow from its connection and the others."""
+        """Make a record with these fields, and with the numbers that follow from its
+        connection and the others.
+        """
         with self._lock:
             if transport not in self._connections:
                 self._connection_count += 1
@@ -147,7 +200,13 @@ class Log:
             place = self._connections[transport]
             place[1] += 1
             self._count += 1
-            record = Record(n=self._count, connection=place[0], exchange=place[1], received=self.now(), **fields)
+            record = Record(
+                n=self._count,
+                connection=place[0],
+                exchange=place[1],
+                received=self.now(),
+                **fields,
+            )
             self._records.append(record)
             self._open[id(record)] = record
             self.peak_open = max(self.peak_open, len(self._open))
@@ -172,22 +231,39 @@ class Log:
             self._lock.wait_for(lambda: not self._open, timeout)
 
     def wait_for(self, count: int, timeout: float) -> None:
-        """Wait until count requests have arrived and ended. Raises TimeoutError after timeout seconds."""
+        """Wait until count requests have arrived and ended.
+
+        Raises TimeoutError after timeout seconds.
+        """
         with self._lock:
-            if not self._lock.wait_for(lambda: self._count - len(self._open) >= count, timeout):
+            if not self._lock.wait_for(
+                lambda: self._count - len(self._open) >= count, timeout
+            ):
                 seen = f"{self._count} of {count} requests had arrived and {len(self._open)} of them had not ended"
                 raise TimeoutError(f"after {timeout} s, {seen}")
 
 
 def table(records: Iterable[Record]) -> str:
-    """Return the records as a table with one line each; times are seconds since the first of them."""
+    """Return the records as a table with one line each; times are seconds since the
+    first of them.
+    """
     records = list(records)
     rows = [("n", "t(s)", "conn", "request", "status", "fault", "end")]
     for record in records:
         seconds = f"{record.received - records[0].received:.2f}"
         status = str(record.status or "-")
         end = record.end or "(open)"
-        rows.append((str(record.n), seconds, f"#{record.connection}", record.request, status, record.fault or "-", end))
+        rows.append(
+            (
+                str(record.n),
+                seconds,
+                f"#{record.connection}",
+                record.request,
+                status,
+                record.fault or "-",
+                end,
+            )
+        )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:

@@ -2,7 +2,8 @@
 
 A body is a list of pieces, and a piece is (seconds to wait before it, bytes).
 For an event stream there is one piece for each event.
-Everything in this file and in fault.py is a pure function of such lists, so all of it is tested without a socket.
+Everything in this file and in fault.py is a pure function of such lists, so all of it
+is tested without a socket.
 """
 
 import hashlib
@@ -21,13 +22,18 @@ Ending = Literal["complete", "fin", "rst", "hang"]
 def to_json(value: Any) -> bytes:
     """Return value as compact JSON in raw UTF-8, the way the big services send it.
 
-    Half of a surrogate pair has no UTF-8; it stays the escape that it came as, such as \\ud83d.
+    Half of a surrogate pair has no UTF-8; it stays the escape that it came as, such as
+    \\ud83d.
     """
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(
+        "utf-8", "backslashreplace"
+    )
 
 
 def digest(*parts: object, size: int = 8) -> str:
-    """Return a short hexadecimal name (2 * size digits) that depends on the parts and on nothing else."""
+    """Return a short hexadecimal name (2 * size digits) that depends on the parts and
+    on nothing else.
+    """
     return hashlib.blake2b(repr(parts).encode(), digest_size=size).hexdigest()
 
 
@@ -41,13 +47,18 @@ class Reply:
     """A reply that faults may still change.
 
     delay: seconds to wait before the first byte.
-    ending: what happens after the last piece; "hang" keeps the connection open until the client leaves.
+    ending: what happens after the last piece; "hang" keeps the connection open until
+        the client leaves.
     has_head: False if not even a status line is sent.
     is_stream: True for an event stream, where a piece is an event.
-    openers: how many pieces at the start carry no content yet (the chunk that only names the role).
-    is_chunked: True for HTTP chunk framing, one HTTP chunk for each piece; else a Content-Length is sent.
-    length: the Content-Length if it is not the number of bytes in pieces, because a fault keeps some of them back.
-    error: makes the body of an error reply in the style of the service that the endpoint imitates.
+    openers: how many pieces at the start carry no content yet (the chunk that only
+        names the role).
+    is_chunked: True for HTTP chunk framing, one HTTP chunk for each piece; else a
+        Content-Length is sent.
+    length: the Content-Length if it is not the number of bytes in pieces, because a
+        fault keeps some of them back.
+    error: makes the body of an error reply in the style of the service that the
+        endpoint imitates.
     """
 
     status: int = 200
@@ -74,12 +85,21 @@ class Reply:
 
     @property
     def is_plain(self) -> bool:
-        """True if this is a whole reply in one piece, of known length and without a wait."""
+        """True if this is a whole reply in one piece, of known length and without a
+        wait.
+        """
         has_wait = any(wait for wait, _ in self.pieces)
-        return self.ending == "complete" and not self.is_chunked and len(self.pieces) < 2 and not has_wait
+        return (
+            self.ending == "complete"
+            and not self.is_chunked
+            and len(self.pieces) < 2
+            and not has_wait
+        )
 
     def keep_length(self) -> None:
-        """Go on promising the present number of bytes, whatever is taken out of the body from here on."""
+        """Go on promising the present number of bytes, whatever is taken out of the
+        body from here on.
+        """
         self.length = self.content_length
 
     def set_body(self, data: bytes, content_type: str) -> None:
@@ -96,14 +116,21 @@ class Reply:
 
 def json_reply(value: Any, status: int = 200, **headers: str) -> Reply:
     """Return a JSON reply; an underscore in a header's name stands for a hyphen."""
-    reply = Reply(status, {name.replace("_", "-"): text for name, text in headers.items()})
+    reply = Reply(
+        status, {name.replace("_", "-"): text for name, text in headers.items()}
+    )
     reply.set_json(value)
     return reply
 
 
 def stream_reply(events: list[Piece], openers: int = 0) -> Reply:
-    """Return an event stream (WHATWG HTML standard, section 9.2) with one piece for each event."""
-    headers = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
+    """Return an event stream (WHATWG HTML standard, section 9.2) with one piece for
+    each event.
+    """
+    headers = {
+        "Content-Type": "text/event-stream; charset=utf-8",
+        "Cache-Control": "no-cache",
+    }
     return Reply(200, headers, events, is_stream=True, openers=openers, is_chunked=True)
 
 
@@ -115,7 +142,8 @@ def event(data: bytes) -> bytes:
 def retry_after_header(seconds: float | str, as_date: bool = False) -> str:
     """Return the value of a Retry-After header (RFC 9110, section 10.2.3).
 
-    A number of seconds becomes an integer of at least 1, or a date rounded up; a string is sent as it is.
+    A number of seconds becomes an integer of at least 1, or a date rounded up; a string
+    is sent as it is.
     """
     if isinstance(seconds, str):
         return seconds
@@ -136,7 +164,10 @@ def slice_pieces(pieces: list[Piece], size: int) -> list[Piece]:
         if part:
             waits[position // size] += wait
         position += len(part)
-    return [(wait, data[number * size : (number + 1) * size]) for number, wait in enumerate(waits)]
+    return [
+        (wait, data[number * size : (number + 1) * size])
+        for number, wait in enumerate(waits)
+    ]
 
 
 def cut_bytes(pieces: list[Piece], limit: int) -> list[Piece]:

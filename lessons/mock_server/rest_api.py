@@ -10,23 +10,37 @@ from urllib.parse import parse_qs, quote_plus
 from .call import Call
 from .reply import Reply, digest, json_reply, to_json
 
-# --- GitHub-like: users and search -----------------------------------------------------------------------------------
+# --- GitHub-like: users and search ----------------------------------------------------
 
 USERS = {
-    "python": {"id": 1525981, "name": "Python", "type": "Organization", "public_repos": 84},
-    "psf": {"id": 50630501, "name": "Python Software Foundation", "type": "Organization", "public_repos": 42},
+    "python": {
+        "id": 1525981,
+        "name": "Python",
+        "type": "Organization",
+        "public_repos": 84,
+    },
+    "psf": {
+        "id": 50630501,
+        "name": "Python Software Foundation",
+        "type": "Organization",
+        "public_repos": 42,
+    },
     "ada": {"id": 1815, "name": "Ada Lovelace", "type": "User", "public_repos": 3},
 }
 FOUND = 42  # how many repositories every search finds
 
 
 def github_error(status: int, message: str, **more: Any) -> dict[str, Any]:
-    """Return an error body as GitHub shapes it; fields meant for another service are left out."""
+    """Return an error body as GitHub shapes it; fields meant for another service are
+    left out.
+    """
     return {"message": message, "documentation_url": "", "status": str(status)}
 
 
 def with_etag(call: Call, reply: Reply) -> Reply:
-    """Add an ETag; answer 304 without a body if the client already has this version (RFC 9110, section 13.1.2)."""
+    """Add an ETag; answer 304 without a body if the client already has this version
+    (RFC 9110, section 13.1.2).
+    """
     reply.headers["ETag"] = f'"{digest(reply.body)}"'
     known = call.headers.get("If-None-Match", "")
     if known == "*" or reply.headers["ETag"] in known:
@@ -36,38 +50,65 @@ def with_etag(call: Call, reply: Reply) -> Reply:
 
 def get_user(call: Call, name: str) -> Reply:
     if name not in USERS:
-        return json_reply(github_error(404, f"There is no user {name!r}; try one of {', '.join(USERS)}"), 404)
+        return json_reply(
+            github_error(
+                404, f"There is no user {name!r}; try one of {', '.join(USERS)}"
+            ),
+            404,
+        )
     return with_etag(call, json_reply({"login": name, **USERS[name]}))
 
 
 def _count(text: str, otherwise: int) -> int:
-    """Return the whole number of at least 1 that text says, or otherwise if it says none."""
+    """Return the whole number of at least 1 that text says, or otherwise if it says
+    none.
+    """
     return int(text) if re.fullmatch("[0-9]{1,9}", text) and int(text) else otherwise
 
 
 def search(call: Call) -> Reply:
-    """Search repositories: pages of per_page items (usually 30, at most 100) with a Link header (RFC 8288)."""
+    """Search repositories: pages of per_page items (usually 30, at most 100) with a
+    Link header (RFC 8288).
+    """
     args = call.args
     query = args.get("q", "")
     if not query.strip():
-        return json_reply(github_error(422, "Validation failed: the parameter q is missing or empty"), 422)
-    page, per_page = _count(args.get("page", ""), 1), min(_count(args.get("per_page", ""), 30), 100)
+        return json_reply(
+            github_error(422, "Validation failed: the parameter q is missing or empty"),
+            422,
+        )
+    page, per_page = (
+        _count(args.get("page", ""), 1),
+        min(_count(args.get("per_page", ""), 30), 100),
+    )
     start, last = (page - 1) * per_page, -(-FOUND // per_page)
     numbers = range(start + 1, min(start + per_page, FOUND) + 1)
     items = [
-        {"id": number, "full_name": f"mock/{query}-{number:02}", "stargazers_count": (FOUND - number) * 10}
+        {
+            "id": number,
+            "full_name": f"mock/{query}-{number:02}",
+            "stargazers_count": (FOUND - number) * 10,
+        }
         for number in numbers
     ]
-    reply = json_reply({"total_count": FOUND, "incomplete_results": False, "items": items})
+    reply = json_reply(
+        {"total_count": FOUND, "incomplete_results": False, "items": items}
+    )
     pages = {"prev": page - 1, "next": page + 1, "last": last, "first": 1}
-    shown = {name: number for name, number in pages.items() if 1 <= number <= last and number != page}
+    shown = {
+        name: number
+        for name, number in pages.items()
+        if 1 <= number <= last and number != page
+    }
     address = f"http://{call.host}/search/repositories?q={quote_plus(query)}&per_page={per_page}"
     if shown:
-        reply.headers["Link"] = ", ".join(f'<{address}&page={number}>; rel="{name}"' for name, number in shown.items())
+        reply.headers["Link"] = ", ".join(
+            f'<{address}&page={number}>; rel="{name}"' for name, number in shown.items()
+        )
     return with_etag(call, reply)
 
 
-# --- agents, and data behind a token ---------------------------------------------------------------------------------
+# --- agents, and data behind a token --------------------------------------------------
 
 STATUSES = ("active", "paused", "retired")
 
@@ -80,27 +121,57 @@ def unauthorized(message: str) -> Reply:
 def check_token(call: Call, is_needed: bool) -> Reply | None:
     """Return the 401 for a wrong token, and for a missing one if it is needed."""
     if not call.key:
-        return unauthorized("A bearer token is needed: Authorization: Bearer YOUR_KEY") if is_needed else None
-    return None if call.key == call.state.api_key else unauthorized("This token is not valid")
+        return (
+            unauthorized("A bearer token is needed: Authorization: Bearer YOUR_KEY")
+            if is_needed
+            else None
+        )
+    return (
+        None
+        if call.key == call.state.api_key
+        else unauthorized("This token is not valid")
+    )
 
 
 def get_data(call: Call) -> Reply:
-    return json_reply({"data": [{"id": 1, "value": "alpha"}, {"id": 2, "value": "beta"}]})
+    return json_reply(
+        {"data": [{"id": 1, "value": "alpha"}, {"id": 2, "value": "beta"}]}
+    )
 
 
-def _agent_fields(call: Call, needed: tuple[str, ...]) -> tuple[dict[str, Any], Reply | None]:
-    """Return the fields of an agent that the request brings, or the reply that says what is wrong with them."""
-    if call.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
-        return {}, json_reply({"message": "Send JSON, with Content-Type: application/json"}, 415)
+def _agent_fields(
+    call: Call, needed: tuple[str, ...]
+) -> tuple[dict[str, Any], Reply | None]:
+    """Return the fields of an agent that the request brings, or the reply that says
+    what is wrong with them.
+    """
+    if (
+        call.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        != "application/json"
+    ):
+        return {}, json_reply(
+            {"message": "Send JSON, with Content-Type: application/json"}, 415
+        )
     body = call.json()
     if not isinstance(body, dict):
         return {}, json_reply({"message": "The body must be a JSON object"}, 400)
-    errors = [{"field": name, "message": f"{name} is missing"} for name in needed if name not in body]
+    errors = [
+        {"field": name, "message": f"{name} is missing"}
+        for name in needed
+        if name not in body
+    ]
     name, status = body.get("name", "x"), body.get("status", "active")
     if not isinstance(name, str) or not name.strip():
-        errors.append({"field": "name", "message": "name must be a text that is not empty"})
+        errors.append(
+            {"field": "name", "message": "name must be a text that is not empty"}
+        )
     if status not in STATUSES:
-        errors.append({"field": "status", "message": f"status must be one of {', '.join(STATUSES)}"})
+        errors.append(
+            {
+                "field": "status",
+                "message": f"status must be one of {', '.join(STATUSES)}",
+            }
+        )
     errors += [
         {"field": field, "message": f"there is no field {field!r}"}
         for field in body
@@ -122,7 +193,11 @@ def create_agent(call: Call) -> Reply:
         return bad
     call.state.agents_made += 1
     number = call.state.agents_made
-    call.state.agents[number] = {"id": number, "name": fields["name"], "status": fields.get("status", "active")}
+    call.state.agents[number] = {
+        "id": number,
+        "name": fields["name"],
+        "status": fields.get("status", "active"),
+    }
     return json_reply(call.state.agents[number], 201, Location=f"/agents/{number}")
 
 
@@ -136,8 +211,12 @@ def get_agent(call: Call, number: str) -> Reply:
 
 
 def change_agent(call: Call, number: str) -> Reply:
-    """PUT replaces the whole agent and needs every field; PATCH changes the fields that are sent."""
-    fields, bad = _agent_fields(call, needed=("name", "status") if call.method == "PUT" else ())
+    """PUT replaces the whole agent and needs every field; PATCH changes the fields that
+    are sent.
+    """
+    fields, bad = _agent_fields(
+        call, needed=("name", "status") if call.method == "PUT" else ()
+    )
     if bad:
         return bad
     if int(number) not in call.state.agents:
@@ -150,23 +229,38 @@ def delete_agent(call: Call, number: str) -> Reply:
     return Reply(204) if call.state.agents.pop(int(number), None) else _no_agent(number)
 
 
-# --- httpbin's -------------------------------------------------------------------------------------------------------
+# --- httpbin's ------------------------------------------------------------------------
 
 MOST_BYTES = 10 * 1024 * 1024
 
 
 def _several(pairs: dict[str, list[str]]) -> dict[str, Any]:
-    return {name: values[0] if len(values) == 1 else values for name, values in pairs.items()}
+    return {
+        name: values[0] if len(values) == 1 else values
+        for name, values in pairs.items()
+    }
 
 
 GET_NAMES = ("args", "headers", "origin", "url")
 POST_NAMES = ("args", "data", "files", "form", "headers", "json", "origin", "url")
-ALL_NAMES = ("args", "data", "files", "form", "headers", "json", "method", "origin", "url")
+ALL_NAMES = (
+    "args",
+    "data",
+    "files",
+    "form",
+    "headers",
+    "json",
+    "method",
+    "origin",
+    "url",
+)
 
 
 def seen(call: Call, names: tuple[str, ...]) -> dict[str, Any]:
     """Return what httpbin tells of a request, under httpbin's names."""
-    content_type = call.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    content_type = (
+        call.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    )
     text = call.body.decode("utf-8", "replace")
     is_form = content_type == "application/x-www-form-urlencoded"
     everything = {
@@ -178,7 +272,8 @@ def seen(call: Call, names: tuple[str, ...]) -> dict[str, Any]:
         "json": None if is_form else call.json(),
         "method": call.method,
         "origin": "127.0.0.1",
-        "url": f"http://{call.host}{call.path}" + (f"?{call.query}" if call.query else ""),
+        "url": f"http://{call.host}{call.path}"
+        + (f"?{call.query}" if call.query else ""),
     }
     return {name: everything[name] for name in names}
 
@@ -223,7 +318,9 @@ def redirect_to(call: Call) -> Reply:
     if not args.get("url", "").isprintable() or not args.get("url"):
         return json_reply({"message": "redirect-to needs ?url=ADDRESS"}, 400)
     code = args.get("status_code", "302")
-    return _to(args["url"], int(code) if code in ("301", "302", "303", "307", "308") else 302)
+    return _to(
+        args["url"], int(code) if code in ("301", "302", "303", "307", "308") else 302
+    )
 
 
 def basic_auth(call: Call, user: str, password: str) -> Reply:
@@ -234,14 +331,23 @@ def basic_auth(call: Call, user: str, password: str) -> Reply:
 
 
 def bearer(call: Call) -> Reply:
-    """Accept any bearer token, as httpbin does, and show that it came; unlike httpbin, do not say what it is."""
-    return json_reply({"authenticated": True}) if call.key else unauthorized("A bearer token is needed")
+    """Accept any bearer token, as httpbin does, and show that it came; unlike httpbin,
+    do not say what it is.
+    """
+    return (
+        json_reply({"authenticated": True})
+        if call.key
+        else unauthorized("A bearer token is needed")
+    )
 
 
 def some_bytes(call: Call, count: str) -> Reply:
     reply = Reply()
     seed = call.args.get("seed", "0")
-    reply.set_body(random.Random(seed).randbytes(min(int(count), MOST_BYTES)), "application/octet-stream")
+    reply.set_body(
+        random.Random(seed).randbytes(min(int(count), MOST_BYTES)),
+        "application/octet-stream",
+    )
     return reply
 
 
@@ -250,14 +356,19 @@ def drip(call: Call) -> Reply:
     args = call.args
     count = min(_count(args.get("numbytes", ""), 10), 10_000)
     gap = _seconds(args.get("duration", "2")) / count
-    reply = Reply(200, {"Content-Type": "application/octet-stream"}, [(gap, b"*")] * count)
+    reply = Reply(
+        200, {"Content-Type": "application/octet-stream"}, [(gap, b"*")] * count
+    )
     reply.delay = _seconds(args.get("delay", "0"))
     return reply
 
 
 def json_lines(call: Call, count: str) -> Reply:
     about = seen(call, GET_NAMES)
-    lines = [(0.0, to_json({"id": number, **about}) + b"\n") for number in range(min(int(count), 100))]
+    lines = [
+        (0.0, to_json({"id": number, **about}) + b"\n")
+        for number in range(min(int(count), 100))
+    ]
     return Reply(200, {"Content-Type": "application/json"}, lines, is_chunked=True)
 
 

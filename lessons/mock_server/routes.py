@@ -1,4 +1,6 @@
-"""Which address is answered by which function, and with which service's headers and errors."""
+"""Which address is answered by which function, and with which service's headers and
+errors.
+"""
 
 import re
 from collections.abc import Callable
@@ -55,7 +57,14 @@ _TABLE: list[tuple[str, str, Service, Callable[..., Reply]]] = [
 ]
 for _method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
     if _method != "GET":
-        _TABLE.append((_method, f"/{_method.lower()}", HTTPBIN, partial(rest_api.echo, rest_api.POST_NAMES)))
+        _TABLE.append(
+            (
+                _method,
+                f"/{_method.lower()}",
+                HTTPBIN,
+                partial(rest_api.echo, rest_api.POST_NAMES),
+            )
+        )
     _TABLE += [
         (_method, "/anything", HTTPBIN, partial(rest_api.echo, rest_api.ALL_NAMES)),
         (_method, "/status/{number}", HTTPBIN, rest_api.give_status),
@@ -68,12 +77,22 @@ def _pattern(path: str) -> re.Pattern[str]:
     return re.compile(path.replace("{number}", "([0-9]{1,9})").replace("{}", "([^/]+)"))
 
 
-_EXACT = {(method, path): (service, answer) for method, path, service, answer in _TABLE if "{" not in path}
-_PATTERNS = [(method, _pattern(path), service, answer) for method, path, service, answer in _TABLE if "{" in path]
+_EXACT = {
+    (method, path): (service, answer)
+    for method, path, service, answer in _TABLE
+    if "{" not in path
+}
+_PATTERNS = [
+    (method, _pattern(path), service, answer)
+    for method, path, service, answer in _TABLE
+    if "{" in path
+]
 
 
 def find(method: str, path: str) -> tuple[Service, Callable[[Call], Reply]]:
-    """Return the service of an address and the function that answers a call to it: at worst with a 404 or 405."""
+    """Return the service of an address and the function that answers a call to it: at
+    worst with a 404 or 405.
+    """
     method = "GET" if method == "HEAD" else method
     if (method, path) in _EXACT:
         return _EXACT[method, path]

@@ -35,9 +35,12 @@ _NO_LIMIT = 100_000_000  # requests or tokens a minute: the limit when none is a
 _LINGER_ZERO = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 _NO_FAULT = faults.ok()
 _logger = logging.getLogger("mock_server")
-# aiohttp logs every malformed request as an error of the server. Here they are lessons, so only real errors are shown.
+# aiohttp logs every malformed request as an error of the server. Here they are lessons,
+# so only real errors are shown.
 _MALFORMED = (HttpProcessingError, web.RequestPayloadError)
-_logger.addFilter(lambda entry: not (entry.exc_info and isinstance(entry.exc_info[1], _MALFORMED)))
+_logger.addFilter(
+    lambda entry: not (entry.exc_info and isinstance(entry.exc_info[1], _MALFORMED))
+)
 
 
 @dataclass
@@ -51,8 +54,12 @@ class Rule:
     latency: float | None = None
     text: str | None = None
 
-    def reply(self, *wanted: Fault, latency: float | None = None, text: str | None = None) -> "Rule":
-        """Set the faults, the latency in seconds in place of the server's, or the text that the model answers with."""
+    def reply(
+        self, *wanted: Fault, latency: float | None = None, text: str | None = None
+    ) -> "Rule":
+        """Set the faults, the latency in seconds in place of the server's, or the text
+        that the model answers with.
+        """
         _check_faults(wanted)
         if latency is not None:
             _check_seconds("latency", latency)
@@ -77,8 +84,10 @@ class MockServer:
 
     seed: decides the chaos, so that a run can be repeated.
     latency: seconds before each reply.
-    token_delay: seconds that the mock model takes for each token of an answer, streamed or not.
-    requests_per_minute, tokens_per_minute: the rate limit of chat completions; None for none worth the name.
+    token_delay: seconds that the mock model takes for each token of an answer, streamed
+        or not.
+    requests_per_minute, tokens_per_minute: the rate limit of chat completions; None for
+        none worth the name.
     port: 0 for any free one.
     api_key: the key that it accepts.
     clock: returns seconds, for the rate limit only.
@@ -100,14 +109,22 @@ class MockServer:
     ) -> None:
         _check_seconds("latency", latency)
         _check_seconds("token_delay", token_delay)
-        for name, value in (("requests_per_minute", requests_per_minute), ("tokens_per_minute", tokens_per_minute)):
+        for name, value in (
+            ("requests_per_minute", requests_per_minute),
+            ("tokens_per_minute", tokens_per_minute),
+        ):
             if value is not None and (type(value) is not int or value < 1):
-                raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+                raise ValueError(
+                    f"{name} must be a whole number of at least 1, not {value!r}"
+                )
         if not re.fullmatch("[!-~]+", api_key):
             raise ValueError("api_key must be one word of printable ASCII")
         self.seed, self.latency, self.api_key = seed, latency, api_key
         self._token_delay, self._clock = token_delay, clock
-        self._limits = (requests_per_minute or _NO_LIMIT, tokens_per_minute or _NO_LIMIT)
+        self._limits = (
+            requests_per_minute or _NO_LIMIT,
+            tokens_per_minute or _NO_LIMIT,
+        )
         self._wanted_port, self.port = port, 0
         self._thread: threading.Thread | None = None
         self._log = Log()
@@ -122,7 +139,10 @@ class MockServer:
         self.stop()
 
     def start(self) -> "MockServer":
-        """Start serving; the server is ready when this returns. Raises OSError if the port is taken."""
+        """Start serving; the server is ready when this returns.
+
+        Raises OSError if the port is taken.
+        """
         if self._thread:
             raise RuntimeError("this server is running already")
         listener = socket.create_server(("127.0.0.1", self._wanted_port), backlog=1024)
@@ -145,8 +165,12 @@ class MockServer:
 
     async def _serve(self, listener: socket.socket, is_ready: threading.Event) -> None:
         self._loop, self._stop_event = asyncio.get_running_loop(), asyncio.Event()
-        server = web.Server(self._handle, handler_cancellation=True, access_log=None, logger=_logger)
-        runner = web.ServerRunner(server, shutdown_timeout=0.001)  # 0 would wait for ever
+        server = web.Server(
+            self._handle, handler_cancellation=True, access_log=None, logger=_logger
+        )
+        runner = web.ServerRunner(
+            server, shutdown_timeout=0.001
+        )  # 0 would wait for ever
         try:
             await runner.setup()
             await web.SockSite(runner, listener, backlog=1024).start()
@@ -168,21 +192,36 @@ class MockServer:
         return f"{self.url}/v1"
 
     def script(self, *steps: Fault) -> None:
-        """Say what happens to the next requests, in the order in which they arrive: one fault each."""
+        """Say what happens to the next requests, in the order in which they arrive: one
+        fault each.
+        """
         _check_faults(steps)
         self._script.extend(steps)
 
-    def on(self, *, method: str | None = None, path: str | None = None, model: str | None = None) -> Rule:
-        """Make a standing rule for the requests that match, and say what it does with reply(); the newest rule wins."""
+    def on(
+        self,
+        *,
+        method: str | None = None,
+        path: str | None = None,
+        model: str | None = None,
+    ) -> Rule:
+        """Make a standing rule for the requests that match, and say what it does with
+        reply(); the newest rule wins.
+        """
         rule = Rule(method, path, model)
-        self._rules = [rule, *self._rules]  # a new list, because a request may be walking through the old one
+        self._rules = [
+            rule,
+            *self._rules,
+        ]  # a new list, because a request may be walking through the old one
         return rule
 
     def chaos(self, share: float, *choices: Fault) -> None:
         """Let one of the faults happen to this share of all requests, from 0 to 1.
 
-        Which requests, and which fault, follows from the seed, the request and its attempt number, never from the order
-        in which requests arrive: a run with the same seed repeats, and a request that is sent again can succeed.
+        Which requests, and which fault, follows from the seed, the request and its
+        attempt number, never from the order
+        in which requests arrive: a run with the same seed repeats, and a request that
+            is sent again can succeed.
         """
         if not 0 <= share <= 1:
             raise ValueError(f"share must be from 0 to 1, not {share!r}")
@@ -192,13 +231,20 @@ class MockServer:
         self._chaos = (share, choices)
 
     def reset(self) -> None:
-        """Forget all records, scripts, rules, agents and counts, as if the server had just started."""
+        """Forget all records, scripts, rules, agents and counts, as if the server had
+        just started.
+        """
         self._log.clear()
         self._attempts: Counter[str] = Counter()
         self._script: deque[Fault] = deque()
         self._rules: list[Rule] = []
         self._chaos: tuple[float, tuple[Fault, ...]] = (0.0, ())
-        self._state = State(self.api_key, self._token_delay, Limiter(*self._limits, self._clock), self._models)
+        self._state = State(
+            self.api_key,
+            self._token_delay,
+            Limiter(*self._limits, self._clock),
+            self._models,
+        )
 
     @property
     def records(self) -> list[Record]:
@@ -228,7 +274,9 @@ class MockServer:
         print(table(self.records[-last:] if last else self.records))
 
     def _models(self) -> list[str]:
-        """The names of the models that exist: the usual ones, and those that a rule speaks of."""
+        """The names of the models that exist: the usual ones, and those that a rule
+        speaks of.
+        """
         named = [rule.model for rule in self._rules if rule.model is not None]
         return list(dict.fromkeys([*MODELS, *reversed(named)]))
 
@@ -251,15 +299,23 @@ class MockServer:
         try:
             return await self._answer(request, record, hidden)
         except asyncio.CancelledError:
-            self._log.close(record, "server-stopped" if self._stopping else "client-gone")
+            self._log.close(
+                record, "server-stopped" if self._stopping else "client-gone"
+            )
             raise
         except ConnectionError:
             self._log.close(record, "client-gone")
-            return web.Response()  # there is nobody to send it to; to raise would make aiohttp print a traceback
+            # there is nobody to send it to; to raise would make aiohttp print a
+            # traceback
+            return web.Response()
         finally:
-            self._log.close(record, "cut")  # only if it is still open: a defect of the server itself
+            self._log.close(
+                record, "cut"
+            )  # only if it is still open: a defect of the server itself
 
-    async def _answer(self, request: web.BaseRequest, record: Record, hidden: Mask) -> web.StreamResponse:
+    async def _answer(
+        self, request: web.BaseRequest, record: Record, hidden: Mask
+    ) -> web.StreamResponse:
         call, trouble = await self._read(request)
         record.body, record.attempt = hidden.body(call.body)[:BODY_LIMIT], call.attempt
         service, answer = find(call.method, call.path)
@@ -276,17 +332,28 @@ class MockServer:
             record.fault, record.source = "rate limit", "limiter"
             reply.headers["Retry-After"] = retry_after_header(call.limited)
         reply.error = service.error
-        reply.delay += self.latency if rule is None or rule.latency is None else rule.latency
+        reply.delay += (
+            self.latency if rule is None or rule.latency is None else rule.latency
+        )
         self._add_headers(reply, call, service)
         fault.apply(reply)
-        if reply.status in (403, 429) and reply.headers.get("x-ratelimit-remaining") == GITHUB_REMAINING:
+        if (
+            reply.status in (403, 429)
+            and reply.headers.get("x-ratelimit-remaining") == GITHUB_REMAINING
+        ):
             reply.headers["x-ratelimit-remaining"] = "0"
         return await self._send(request, record, reply)
 
-    async def _read(self, request: web.BaseRequest) -> tuple[Call, tuple[int, str] | None]:
-        """Read the body and number the attempt; the second value is status and message if the body cannot be used."""
+    async def _read(
+        self, request: web.BaseRequest
+    ) -> tuple[Call, tuple[int, str] | None]:
+        """Read the body and number the attempt; the second value is status and message
+        if the body cannot be used.
+        """
         body, trouble = b"", None
-        if request.headers.get("Expect", "").lower() == "100-continue":  # RFC 9110, section 10.1.1
+        if (
+            request.headers.get("Expect", "").lower() == "100-continue"
+        ):  # RFC 9110, section 10.1.1
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         try:
             body = await request.read()
@@ -312,14 +379,20 @@ class MockServer:
         return call, trouble
 
     def _choose(self, call: Call) -> tuple[Fault, str, Rule | None]:
-        """Return the fault for a call, who asked for it, and the rule that matches: script before rule before chaos."""
+        """Return the fault for a call, who asked for it, and the rule that matches:
+        script before rule before chaos.
+        """
         rule = next((rule for rule in self._rules if rule.matches(call)), None)
         script, (share, choices) = self._script, self._chaos
         if script:
             return script.popleft(), "script", rule
         if rule and rule.fault:
             return rule.fault, "rule", rule
-        dice = random.Random(f"{self.seed} {call.identity} {call.attempt}") if share else None
+        dice = (
+            random.Random(f"{self.seed} {call.identity} {call.attempt}")
+            if share
+            else None
+        )
         if dice and dice.random() < share:
             return dice.choice(choices), "chaos", rule
         return _NO_FAULT, "", rule
@@ -338,24 +411,43 @@ class MockServer:
 
     # --- the bytes ---
 
-    async def _send(self, request: web.BaseRequest, record: Record, reply: Reply) -> web.StreamResponse:
-        """Send a reply and write down how it ended. The record is complete before the last byte leaves."""
+    async def _send(
+        self, request: web.BaseRequest, record: Record, reply: Reply
+    ) -> web.StreamResponse:
+        """Send a reply and write down how it ended.
+
+        The record is complete before the last byte leaves.
+        """
         if reply.delay:
             await asyncio.sleep(reply.delay)
-        end = "complete" if reply.ending == "complete" else "cut" if reply.has_head else reply.ending
-        response: web.StreamResponse = web.Response()  # aiohttp wants one, even if nothing of it is sent
+        end = (
+            "complete"
+            if reply.ending == "complete"
+            else "cut"
+            if reply.has_head
+            else reply.ending
+        )
+        response: web.StreamResponse = (
+            web.Response()
+        )  # aiohttp wants one, even if nothing of it is sent
         if reply.has_head:
             record.status, record.first_byte = reply.status, self._log.now()
             reply.headers["Server"] = "mock"
             if not reply.is_chunked:
                 reply.headers["Content-Length"] = str(reply.content_length)
-            if request.method == "HEAD" or reply.status in (204, 304):  # RFC 9110, sections 9.3.2, 15.3.5, 15.4.5
+            if request.method == "HEAD" or reply.status in (
+                204,
+                304,
+            ):  # RFC 9110, sections 9.3.2, 15.3.5, 15.4.5
                 reply.pieces, reply.is_chunked = [], False
             if reply.is_plain:
                 record.sent = len(reply.body)
                 self._log.close(record, end)
-                return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
-            # Without a Content-Length, aiohttp sends HTTP chunks, or to HTTP/1.0 all bytes up to the connection's end.
+                return web.Response(
+                    status=reply.status, headers=reply.headers, body=reply.body
+                )
+            # Without a Content-Length, aiohttp sends HTTP chunks, or to HTTP/1.0 all
+            # bytes up to the connection's end.
             response = web.StreamResponse(status=reply.status, headers=reply.headers)
             await response.prepare(request)
         for number, (wait, data) in enumerate(reply.pieces, start=1):
@@ -384,31 +476,55 @@ class MockServer:
             case "GET", "/_mock/health":
                 pass
             case "GET", "/_mock/records":
-                answer = {"records": [record.to_dict() for record in self.records], "peak_open": self.peak_open}
+                answer = {
+                    "records": [record.to_dict() for record in self.records],
+                    "peak_open": self.peak_open,
+                }
             case "POST", "/_mock/reset":
                 self.reset()
             case "POST", "/_mock/script":
                 try:
-                    steps = [faults.parse(text) for text in json.loads(await request.read())["faults"]]
-                except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                    steps = [
+                        faults.parse(text)
+                        for text in json.loads(await request.read())["faults"]
+                    ]
+                except (
+                    ValueError,
+                    KeyError,
+                    TypeError,
+                    AttributeError,
+                    RecursionError,
+                ) as error:
                     hint = 'send {"faults": ["status(503)", "ok"]}'
-                    return _json_response({"error": f"{error}; {hint}", "valid": sorted(faults.NAMES)}, 400)
+                    return _json_response(
+                        {"error": f"{error}; {hint}", "valid": sorted(faults.NAMES)},
+                        400,
+                    )
                 self.script(*steps)
                 answer["scripted"] = len(steps)
             case _:
                 known = "GET /_mock/health, GET /_mock/records, POST /_mock/script, POST /_mock/reset"
-                return _json_response({"error": f"the control endpoints are {known}"}, 404)
+                return _json_response(
+                    {"error": f"the control endpoints are {known}"}, 404
+                )
         return _json_response(answer)
 
 
 def _json_response(value: Any, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=to_json(value), content_type="application/json")
+    return web.Response(
+        status=status, body=to_json(value), content_type="application/json"
+    )
 
 
 def _refuse_host(request: web.BaseRequest) -> web.Response | None:
-    """Refuse a Host that is not this machine, so that no web page can reach the server through a name of its own."""
+    """Refuse a Host that is not this machine, so that no web page can reach the server
+    through a name of its own.
+    """
     hosts = request.headers.getall("Host", [""])
-    for host in [*hosts, request.host or hosts[0]]:  # request.host is the one in the request line, if there is one
+    for host in [
+        *hosts,
+        request.host or hosts[0],
+    ]:  # request.host is the one in the request line, if there is one
         if not _LOOPBACK.fullmatch(host):
             sentence = f"this server answers only to 127.0.0.1 and localhost, not to {host[:100]!r}"
             return _json_response({"error": sentence}, 421 if host else 400)
@@ -426,8 +542,11 @@ def _close(transport: asyncio.Transport | None, how: str) -> None:
     if transport is None:
         return
     if how == "rst":
-        # With a linger time of zero, closing the socket sends a reset; abort() alone would send FIN.
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+        # With a linger time of zero, closing the socket sends a reset; abort() alone
+        # would send FIN.
+        transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO
+        )
         transport.abort()
     else:
         transport.close()
@@ -441,4 +560,6 @@ def _check_faults(steps: tuple[Any, ...]) -> None:
 
 def _check_seconds(name: str, value: Any) -> None:
     if not faults.is_seconds(value):
-        raise ValueError(f"{name} must be a number of seconds, 0 or more, not {value!r}")
+        raise ValueError(
+            f"{name} must be a number of seconds, 0 or more, not {value!r}"
+        )

@@ -1,4 +1,6 @@
-"""How an answer is judged: it is loaded afresh for every test and run against a server of its own."""
+"""How an answer is judged: it is loaded afresh for every test and run against a server
+of its own.
+"""
 
 import contextlib
 import inspect
@@ -11,12 +13,14 @@ from typing import Any
 import pytest
 from mock_server import MockServer
 
-from . import answers, feedback, limits
-from .grading import answer_for
+from tests.grader import answers, feedback, sandbox
+from tests.grader.plugin import answer_for
 
 
 class LoggedServer(MockServer):
-    """A server that writes down what a test asked of it, so that the learner can do the same."""
+    """A server that writes down what a test asked of it, so that the learner can do the
+    same.
+    """
 
     def script(self, *steps: Any) -> None:
         """See MockServer.script."""
@@ -30,15 +34,21 @@ class LoggedServer(MockServer):
 
         def logged_reply(*steps: Any, **options: Any) -> Any:
             asked = _arguments(map(_fault, steps), options)
-            feedback.log.steps.append(f"server.on({_arguments((), match)}).reply({asked})")
+            feedback.log.steps.append(
+                f"server.on({_arguments((), match)}).reply({asked})"
+            )
             return reply(*steps, **options)
 
         rule.reply = logged_reply
         return rule
 
 
-def _arguments(positional: Iterable[str], named: Mapping[str, Any] = MappingProxyType({})) -> str:
-    return ", ".join([*positional, *(f"{name}={value!r}" for name, value in named.items())])
+def _arguments(
+    positional: Iterable[str], named: Mapping[str, Any] = MappingProxyType({})
+) -> str:
+    return ", ".join(
+        [*positional, *(f"{name}={value!r}" for name, value in named.items())]
+    )
 
 
 def _fault(step: Any) -> str:
@@ -47,13 +57,17 @@ def _fault(step: Any) -> str:
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest) -> Iterator[MockServer]:
-    """A fresh server for one test; `@pytest.mark.server(latency=0.02)` gives it arguments."""
+    """A fresh server for one test; `@pytest.mark.server(latency=0.02)` gives it
+    arguments.
+    """
     marker = request.node.get_closest_marker("server")
     arguments = marker.kwargs if marker else {}
     with LoggedServer(**arguments) as fresh:
         log = feedback.start_log(fresh)
         if arguments:
-            log.made["server"] = f"server = MockServer({_arguments((), arguments)}).start()"
+            log.made["server"] = (
+                f"server = MockServer({_arguments((), arguments)}).start()"
+            )
             log.steps.append(log.made["server"])
         yield fresh
 
@@ -71,7 +85,9 @@ def environment(server: MockServer, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def answer(request: pytest.FixtureRequest) -> answers.Answer:
-    """The answer to the exercise that the test file is named after; it is loaded when the test begins."""
+    """The answer to the exercise that the test file is named after; it is loaded when
+    the test begins.
+    """
     return answer_for(request.config, request.node.path)
 
 
@@ -85,26 +101,32 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     arguments = {name: pyfuncitem.funcargs[name] for name in wanted}
     grading = pyfuncitem.config.pluginmanager.get_plugin("grading")
     marker = pyfuncitem.get_closest_marker("limit")
-    seconds = marker.args[0] if marker else limits.SECONDS
+    seconds = marker.args[0] if marker else sandbox.SECONDS
     if grading.stopped[answer.stem] >= 2 and not grading.passed[answer.stem]:
-        seconds *= 0.2  # or an answer that never ends would take minutes; most tests need less than 0.3 s
+        # or an answer that never ends would take minutes; most tests need less than 0.3
+        # s
+        seconds *= 0.2
     title = (inspect.getdoc(pyfuncitem.obj) or pyfuncitem.name).partition("\n")[0]
     if endless := grading.endless.get(answer.stem):
         endless.title = title
         raise endless
 
     def run() -> None:
-        importing = limits.importing if answer.path.suffix == ".py" else contextlib.nullcontext
+        importing = (
+            sandbox.importing if answer.path.suffix == ".py" else contextlib.nullcontext
+        )
         with answer.loaded(importing):
             pyfuncitem.obj(**arguments)
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        outcome = limits.run_limited(run, seconds, grading.stderr)
-    is_stopped = isinstance(outcome.error, limits.TimeLimit)
+        outcome = sandbox.run_limited(run, seconds, grading.stderr)
+    is_stopped = isinstance(outcome.error, sandbox.TimeLimit)
     grading.stopped[answer.stem] += is_stopped
     pyfuncitem.user_properties += [("note", note) for note in answer.notes]
-    if isinstance(outcome.error, pytest.skip.Exception) and not answer.passes(outcome.error):
+    if isinstance(outcome.error, pytest.skip.Exception) and not answer.passes(
+        outcome.error
+    ):
         raise outcome.error  # the test itself cannot run here
     if outcome.error or outcome.tried:
         verdict = feedback.judge(outcome, answer, title, seconds, caught)

@@ -6,8 +6,8 @@ import pytest
 import requests
 from mock_server import MockServer, fault
 
-from . import feedback
-from .feedback import call, expect, expect_raises
+from tests.grader import feedback
+from tests.grader.feedback import call, expect, expect_raises
 
 # Every method once, for the tests that try them all: name, arguments, fields.
 CALLS = (
@@ -20,12 +20,16 @@ CALLS = (
 
 
 def make_api(answer: Any, server: MockServer, token: str = "") -> Any:
-    """Return the learner's client, with the token that the server accepts or with another."""
+    """Return the learner's client, with the token that the server accepts or with
+    another.
+    """
     return call(answer, "AgentsAPI", server.url, token or server.api_key)
 
 
 def add_agent(server: MockServer, name: str, status: str = "active") -> dict:
-    """Create an agent without the answer's help, and say so in the test's "we did" line."""
+    """Create an agent without the answer's help, and say so in the test's "we did"
+    line.
+    """
     body = {"name": name, "status": status}
     feedback.log.steps.append(f'requests.post(server.url + "/agents", json={body})')
     return requests.post(server.url + "/agents", json=body, timeout=5).json()
@@ -37,7 +41,9 @@ def agents(server: MockServer) -> list[dict]:
 
 
 def attempt(api: Any, name: str, *arguments: Any) -> tuple[Any, Exception | None]:
-    """Call a method that may fail with any exception; return the result and the exception."""
+    """Call a method that may fail with any exception; return the result and the
+    exception.
+    """
     try:
         return call(api, name, *arguments), None
     except NotImplementedError:  # not started yet
@@ -52,7 +58,11 @@ def test_create(answer, server):
     made = call(make_api(answer, server), "create", "Zoë 中文")
     wanted = {"id": 1, "name": "Zoë 中文", "status": "active"}
     expect(made == wanted, expected=f"the agent as the server made it: {wanted}")
-    expect(agents(server) == [wanted], saw=f"the server has {agents(server)}", expected=f"the server has {wanted}")
+    expect(
+        agents(server) == [wanted],
+        saw=f"the server has {agents(server)}",
+        expected=f"the server has {wanted}",
+    )
 
 
 @pytest.mark.points(1, hint="json-body")
@@ -78,7 +88,11 @@ def test_update_one_field(answer, server):
     wanted = {**agent, "name": "Ada L."}
     changed = call(make_api(answer, server), "update", agent["id"], name="Ada L.")
     expect(changed == wanted, expected=f"the agent after the change: {wanted}")
-    expect(agents(server) == [wanted], saw=f"the server has {agents(server)}", expected=f"the server has {wanted}")
+    expect(
+        agents(server) == [wanted],
+        saw=f"the server has {agents(server)}",
+        expected=f"the server has {wanted}",
+    )
 
 
 @pytest.mark.points(1, hint="patch")
@@ -86,7 +100,13 @@ def test_update_two_fields(answer, server):
     """update takes several fields at once, and touches no other agent."""
     other, agent = add_agent(server, "Ada"), add_agent(server, "Grace")
     wanted = {"id": agent["id"], "name": "Grace H.", "status": "retired"}
-    changed = call(make_api(answer, server), "update", agent["id"], name="Grace H.", status="retired")
+    changed = call(
+        make_api(answer, server),
+        "update",
+        agent["id"],
+        name="Grace H.",
+        status="retired",
+    )
     expect(changed == wanted, expected=f"the agent after the change: {wanted}")
     expect(
         agents(server) == [other, wanted],
@@ -110,8 +130,14 @@ def test_delete(answer, server):
     gone, kept = add_agent(server, "Ada"), add_agent(server, "Grace")
     api = make_api(answer, server)
     returned = call(api, "delete", gone["id"])
-    expect(returned is None, saw=f"delete returned {returned!r}", expected="delete returns nothing")
-    expect(call(api, "list") == [kept], expected=f"only the other agent is left: {[kept]}")
+    expect(
+        returned is None,
+        saw=f"delete returned {returned!r}",
+        expected="delete returns nothing",
+    )
+    expect(
+        call(api, "list") == [kept], expected=f"only the other agent is left: {[kept]}"
+    )
 
 
 @pytest.mark.points(1, hint="delete-twice")
@@ -121,7 +147,9 @@ def test_delete_twice(answer, server):
     api = make_api(answer, server)
     call(api, "delete", agent["id"])
     call(api, "delete", agent["id"])
-    expect(call(api, "list") == [kept], expected=f"only the other agent is left: {[kept]}")
+    expect(
+        call(api, "list") == [kept], expected=f"only the other agent is left: {[kept]}"
+    )
 
 
 @pytest.mark.points(1, hint="which-exception")
@@ -129,20 +157,36 @@ def test_delete_twice(answer, server):
 def test_other_refusals(answer, server):
     """Any other refusal, whatever is called, is an error of its own kind: an HTTPError."""
     api = make_api(answer, server)
-    no_json = (fault.html(502), "a 502 is none of 401, 403, 404 and 422, and its body is no JSON")
+    no_json = (
+        fault.html(502),
+        "a 502 is none of 401, 403, 404 and 422, and its body is no JSON",
+    )
     too_many = (fault.status(429), "a 429 is none of 401, 403, 404 and 422")
-    nothing_there = (fault.status(404), "a 404 at /agents, where no id was sent, is no agent that is missing")
+    nothing_there = (
+        fault.status(404),
+        "a 404 at /agents, where no id was sent, is no agent that is missing",
+    )
     for method, arguments, fields in CALLS:
         sends_id = method not in ("create", "list")
-        for trouble, why in (no_json, too_many) if sends_id else (no_json, too_many, nothing_there):
-            del feedback.log.steps[1:]  # "we did" has the client and the call that failed
+        for trouble, why in (
+            (no_json, too_many) if sends_id else (no_json, too_many, nothing_there)
+        ):
+            del feedback.log.steps[
+                1:
+            ]  # "we did" has the client and the call that failed
             server.on().reply(trouble)  # every time, for who asks again after a 502
             wanted = f"requests.HTTPError, or what your library has in its place: {why}"
             with expect_raises(answer, Exception, expected=wanted) as caught:
                 call(api, method, *arguments, **fields)
-            is_other = not isinstance(caught.value, PermissionError | LookupError | ValueError)
+            is_other = not isinstance(
+                caught.value, PermissionError | LookupError | ValueError
+            )
             saw = f"{feedback.one_line(caught.value)} was raised"
-            expect(is_other or isinstance(caught.value, requests.HTTPError), saw=saw, expected=wanted)
+            expect(
+                is_other or isinstance(caught.value, requests.HTTPError),
+                saw=saw,
+                expected=wanted,
+            )
 
 
 @pytest.mark.points(1, hint="which-exception")
@@ -157,14 +201,24 @@ def test_missing_agent(answer, server):
 
 @pytest.mark.points(1, hint="which-exception")
 def test_wrong_token(answer, server):
-    """A token that the server does not accept (401) is a PermissionError, whatever is called, and no error shows it."""
+    """A token that the server does not accept (401) is a PermissionError, whatever is
+    called, and no error shows it.
+    """
     agent = add_agent(server, "Ada")
-    first, second = make_api(answer, server), make_api(answer, server, token="not-the-right-token")
+    first, second = (
+        make_api(answer, server),
+        make_api(answer, server, token="not-the-right-token"),
+    )
     for method, arguments, fields in CALLS:
         with expect_raises(answer, PermissionError) as caught:
             call(second, method, *arguments, **fields)
         for shown in (repr(caught.value), str(caught.value)):
-            expect("not-the-right-token" not in shown, saw=shown, expected="an error without the token", hint="repr")
+            expect(
+                "not-the-right-token" not in shown,
+                saw=shown,
+                expected="an error without the token",
+                hint="repr",
+            )
     found, error = attempt(first, "get", 1)
     expect(
         found == agent,
@@ -189,22 +243,45 @@ def test_forbidden(answer, server):
 def test_refused_create(answer, server):
     """A 422 is a ValueError that says what the server said."""
     api = make_api(answer, server)
-    errors = [{"resource": "Agent", "field": "name", "code": "already_exists", "value": "n-4711"}]
-    server.script(fault.status(422, body={"errors": errors, "message": "the name n-4711 is taken"}))
+    errors = [
+        {
+            "resource": "Agent",
+            "field": "name",
+            "code": "already_exists",
+            "value": "n-4711",
+        }
+    ]
+    server.script(
+        fault.status(
+            422, body={"errors": errors, "message": "the name n-4711 is taken"}
+        )
+    )
     with expect_raises(answer, ValueError) as caught:
         call(api, "create", "Ada")
-    expect("the name n-4711 is taken" in str(caught.value), expected="the server's message: the name n-4711 is taken")
+    expect(
+        "the name n-4711 is taken" in str(caught.value),
+        expected="the server's message: the name n-4711 is taken",
+    )
 
 
 @pytest.mark.points(1, hint="server-message")
 def test_refused_update(answer, server):
-    """A status that does not exist is a ValueError with the server's message, and changes nothing."""
+    """A status that does not exist is a ValueError with the server's message, and
+    changes nothing.
+    """
     agent = add_agent(server, "Ada")
     api = make_api(answer, server)
     with expect_raises(answer, ValueError) as caught:
         call(api, "update", agent["id"], status="asleep")
-    expect("status must be one of" in str(caught.value), expected="the server's message: status must be one of …")
-    expect(agents(server) == [agent], saw=f"the server has {agents(server)}", expected=f"the server has {[agent]}")
+    expect(
+        "status must be one of" in str(caught.value),
+        expected="the server's message: status must be one of …",
+    )
+    expect(
+        agents(server) == [agent],
+        saw=f"the server has {agents(server)}",
+        expected=f"the server has {[agent]}",
+    )
 
 
 @pytest.mark.points(1, hint="bearer")
@@ -217,22 +294,36 @@ def test_token_in_header(answer, server):
     call(api, "update", 1, status="paused")
     call(api, "list")
     call(api, "delete", 1)
-    feedback.log.function = type(api)  # "your line" is the class, not the method that was called last
-    bare = [record.request for record in server.records if record.headers.get("Authorization") != "Bearer n-to…sses"]
+    feedback.log.function = type(
+        api
+    )  # "your line" is the class, not the method that was called last
+    bare = [
+        record.request
+        for record in server.records
+        if record.headers.get("Authorization") != "Bearer n-to…sses"
+    ]
     expect(
         not bare,
         saw=f"without `Authorization: Bearer …` came {', '.join(bare)}",
         expected="the header Authorization: Bearer and the token, in every request",
     )
-    exposed = [record.request for record in server.records if "…" in record.request]  # a token is masked there
-    expect(not exposed, saw=", ".join(exposed), expected="the token in no address: addresses are written to logs")
+    exposed = [
+        record.request for record in server.records if "…" in record.request
+    ]  # a token is masked there
+    expect(
+        not exposed,
+        saw=", ".join(exposed),
+        expected="the token in no address: addresses are written to logs",
+    )
 
 
 @pytest.mark.points(1, hint="no-token")
 def test_no_token(answer, server):
     """Without a token there is a ValueError, before anything is sent."""
     for nothing in ("", None):
-        with expect_raises(answer, ValueError, expected="ValueError, because there is no token"):
+        with expect_raises(
+            answer, ValueError, expected="ValueError, because there is no token"
+        ):
             call(answer, "AgentsAPI", server.url, nothing)
 
 
@@ -243,15 +334,25 @@ def test_no_token_in_repr(answer, server):
     api = make_api(answer, server)
     call(api, "list")
     feedback.log.steps.append("print(api)")
-    feedback.log.function = type(api)  # "your line" is the class, not the method that was called last
-    parts = [server.api_key[start : start + 8] for start in range(len(server.api_key) - 7)]
+    feedback.log.function = type(
+        api
+    )  # "your line" is the class, not the method that was called last
+    parts = [
+        server.api_key[start : start + 8] for start in range(len(server.api_key) - 7)
+    ]
     for shown in (repr(api), str(api), f"{[api]}"):
-        expect(not any(part in shown for part in parts), saw=shown, expected="a repr without the token and its parts")
+        expect(
+            not any(part in shown for part in parts),
+            saw=shown,
+            expected="a repr without the token and its parts",
+        )
 
 
 @pytest.mark.points(1, hint="redirect")
 def test_redirected_create(answer, server):
-    """A create that meets a redirect is an error: what a GET brings in its place is not the new agent."""
+    """A create that meets a redirect is an error: what a GET brings in its place is not
+    the new agent.
+    """
     add_agent(server, "Grace")
     api = make_api(answer, server)
     server.script(fault.status(302, headers={"Location": "/agents"}))
@@ -268,14 +369,23 @@ def test_redirect_to_another_service(answer, server):
     add_agent(server, "Ada")
     api = make_api(answer, server)
     with MockServer() as other:
-        for method, arguments, code, path in (("get", [1], 302, "/agents/1"), ("create", ["Eve"], 307, "/agents")):
+        for method, arguments, code, path in (
+            ("get", [1], 302, "/agents/1"),
+            ("create", ["Eve"], 307, "/agents"),
+        ):
             server.script(fault.status(code, headers={"Location": other.url + path}))
             attempt(api, method, *arguments)
-            leaked = [record.request for record in other.records if "Authorization" in record.headers]
+            leaked = [
+                record.request
+                for record in other.records
+                if "Authorization" in record.headers
+            ]
             expect(
                 not leaked,
                 did="api = AgentsAPI(server.url, server.api_key); other = MockServer().start(); server.script("
-                f"fault.status({code}, headers={{'Location': other.url + {path!r}}})); api.{method}({arguments[0]!r})",
+                f"fault.status({code}, "
+                f"headers={{'Location': other.url + {path!r}}})); "
+                f"api.{method}({arguments[0]!r})",
                 saw=f"the other server got the header Authorization with {', '.join(leaked)}",
                 expected="the token at server.url only: who answers elsewhere could use it",
             )
@@ -288,10 +398,20 @@ def test_lost_reply(answer, server):
     server.script(fault.drop("fin"))
     returned, error = attempt(api, "create", "Ada")
     made = agents(server)
-    expect(len(made) == 1, saw=f"the server has {made}", expected="one agent: a second POST makes a second one")
+    expect(
+        len(made) == 1,
+        saw=f"the server has {made}",
+        expected="one agent: a second POST makes a second one",
+    )
     expect(error or returned in made, expected="an exception, because no reply came")
     server.on(method="POST").reply(fault.status(503))
     before = len(server.records)
     attempt(api, "create", "Grace")
-    posts = [record.request for record in server.records[before:] if record.method == "POST"]
-    expect(len(posts) == 1, saw=f"{len(posts)} POSTs", expected="1 POST: after a 503, the agent may have been made")
+    posts = [
+        record.request for record in server.records[before:] if record.method == "POST"
+    ]
+    expect(
+        len(posts) == 1,
+        saw=f"{len(posts)} POSTs",
+        expected="1 POST: after a 503, the agent may have been made",
+    )

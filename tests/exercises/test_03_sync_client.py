@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from mock_server import MockServer, fault
 
-from .feedback import call, expect, expect_raises, unset
+from tests.grader.feedback import call, expect, expect_raises, unset
 
 
 def sent(server: MockServer, number: int = -1) -> dict:
@@ -24,14 +24,18 @@ def spoken(messages: list) -> list[tuple[str, str]]:
 
 
 class OneModel(BaseHTTPRequestHandler):
-    """Serves a connection, over which it tells the name of a model as often as it is asked."""
+    """Serves a connection, over which it tells the name of a model as often as it is
+    asked.
+    """
 
     protocol_version = "HTTP/1.1"
     is_closed: threading.Event
 
     def do_GET(self) -> None:
         """Answer any GET."""
-        models = [{"id": "nonce-4711", "object": "model", "created": 0, "owned_by": "us"}]
+        models = [
+            {"id": "nonce-4711", "object": "model", "created": 0, "owned_by": "us"}
+        ]
         body = json.dumps({"object": "list", "data": models}).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -50,7 +54,9 @@ class OneModel(BaseHTTPRequestHandler):
 
 @contextmanager
 def server_that_notes_the_end() -> Iterator[tuple[str, threading.Event]]:
-    """Run a server that sets an event when a client closes its connection; yield its base URL and the event."""
+    """Run a server that sets an event when a client closes its connection; yield its
+    base URL and the event.
+    """
     is_closed = threading.Event()
     handler = type("Handler", (OneModel,), {"is_closed": is_closed})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -67,20 +73,42 @@ def test_ask_returns_the_text(answer, server):
     """ask returns the text of the answer, and nothing else of the reply."""
     server.on().reply(text="nonce 4711: 你好 👋")
     text = call(call(answer, "ChatClient"), "ask", "你好 👋")
-    expect(text == "nonce 4711: 你好 👋", expected="the text of the answer, 'nonce 4711: 你好 👋'")
+    expect(
+        text == "nonce 4711: 你好 👋",
+        expected="the text of the answer, 'nonce 4711: 你好 👋'",
+    )
     asked = sent(server)["messages"][-1]["content"]
-    expect(asked == "你好 👋", saw=f"sent: {asked}", expected="the question as it was asked, '你好 👋'")
+    expect(
+        asked == "你好 👋",
+        saw=f"sent: {asked}",
+        expected="the question as it was asked, '你好 👋'",
+    )
 
 
 @pytest.mark.points(1, hint="where-to-begin")
 def test_chat_returns_the_reply(answer, server):
     """chat sends the messages as they are and returns the whole reply."""
-    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is HTTP?"}]
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "What is HTTP?"},
+    ]
     given = list(messages)
     reply = call(call(answer, "ChatClient"), "chat", given)
-    expect(sent(server)["messages"] == messages, saw=f"sent: {sent(server)}", expected="exactly these two messages")
-    expect(given == messages, saw=f"the list we gave is now {given}", expected="a list that stays as it is")
-    is_whole = isinstance(reply, dict) and reply.get("object") == "chat.completion" and "usage" in reply
+    expect(
+        sent(server)["messages"] == messages,
+        saw=f"sent: {sent(server)}",
+        expected="exactly these two messages",
+    )
+    expect(
+        given == messages,
+        saw=f"the list we gave is now {given}",
+        expected="a list that stays as it is",
+    )
+    is_whole = (
+        isinstance(reply, dict)
+        and reply.get("object") == "chat.completion"
+        and "usage" in reply
+    )
     expect(is_whole, expected="the whole reply, as a dict: usage and all")
 
 
@@ -88,10 +116,25 @@ def test_chat_returns_the_reply(answer, server):
 def test_chat_options(answer, server):
     """chat sends its options as fields of the request, beside model and messages."""
     messages = [{"role": "user", "content": "Hello"}]
-    call(call(answer, "ChatClient", model="mock-large"), "chat", list(messages), temperature=0, max_tokens=3)
+    call(
+        call(answer, "ChatClient", model="mock-large"),
+        "chat",
+        list(messages),
+        temperature=0,
+        max_tokens=3,
+    )
     body = sent(server)
-    wanted = {"model": "mock-large", "messages": messages, "temperature": 0, "max_tokens": 3}
-    expect(wanted.items() <= body.items(), saw=f"sent: {body}", expected="model, messages, temperature and max_tokens")
+    wanted = {
+        "model": "mock-large",
+        "messages": messages,
+        "temperature": 0,
+        "max_tokens": 3,
+    }
+    expect(
+        wanted.items() <= body.items(),
+        saw=f"sent: {body}",
+        expected="model, messages, temperature and max_tokens",
+    )
 
 
 @pytest.mark.points(1, hint="where-to-begin")
@@ -99,7 +142,10 @@ def test_models(answer, server):
     """models returns the names of all models that the API offers."""
     server.on(model="nonce-4711")  # from now on this model exists
     names = call(call(answer, "ChatClient"), "models")
-    expect(names == ["mock-small", "mock-large", "nonce-4711"], expected="['mock-small', 'mock-large', 'nonce-4711']")
+    expect(
+        names == ["mock-small", "mock-large", "nonce-4711"],
+        expected="['mock-small', 'mock-large', 'nonce-4711']",
+    )
 
 
 @pytest.mark.points(2, hint="history")
@@ -108,7 +154,10 @@ def test_conversation(answer, server):
     client = call(answer, "ChatClient")
     call(client, "ask", "My name is Ada.")
     text = call(client, "ask", "What is my name?")
-    expect(text == "Your name is Ada.", expected="'Your name is Ada.', because the model is sent the first question")
+    expect(
+        text == "Your name is Ada.",
+        expected="'Your name is Ada.', because the model is sent the first question",
+    )
     expect(
         len(sent(server)["messages"]) == 3,
         saw=f"sent: {spoken(sent(server)['messages'])}",
@@ -118,15 +167,35 @@ def test_conversation(answer, server):
 
 @pytest.mark.points(1, hint="history")
 def test_history(answer, server):
-    """history holds the questions and the answers, oldest first; chat has no part in it."""
+    """history holds the questions and the answers, oldest first; chat has no part in
+    it.
+    """
     client = call(answer, "ChatClient")
-    first, second = call(client, "ask", "What is HTTP?"), call(client, "ask", "What is an API?")
-    pairs = [("user", "What is HTTP?"), ("assistant", first), ("user", "What is an API?"), ("assistant", second)]
+    first, second = (
+        call(client, "ask", "What is HTTP?"),
+        call(client, "ask", "What is an API?"),
+    )
+    pairs = [
+        ("user", "What is HTTP?"),
+        ("assistant", first),
+        ("user", "What is an API?"),
+        ("assistant", second),
+    ]
     saw = f"history: {client.history}"
-    expect(spoken(client.history) == pairs, saw=saw, expected="user, assistant, user, assistant, with their texts")
+    expect(
+        spoken(client.history) == pairs,
+        saw=saw,
+        expected="user, assistant, user, assistant, with their texts",
+    )
     wanted = [{"role": role, "content": content} for role, content in pairs]
-    more = sorted({key for message in client.history for key in message} - {"role", "content"})
-    expect(client.history == wanted, saw=f"also {', '.join(more)} in history", expected="only role and content there")
+    more = sorted(
+        {key for message in client.history for key in message} - {"role", "content"}
+    )
+    expect(
+        client.history == wanted,
+        saw=f"also {', '.join(more)} in history",
+        expected="only role and content there",
+    )
     messages = [{"role": "user", "content": "Hello"}]
     call(client, "chat", messages)
     expect(
@@ -135,7 +204,11 @@ def test_history(answer, server):
         expected="chat to send exactly the messages it is given, whatever the history is",
     )
     saw = f"history after chat: {len(client.history)} messages, the last of them {client.history[-1]}"
-    expect(client.history == wanted, saw=saw, expected="history as it was before chat: only ask adds to it")
+    expect(
+        client.history == wanted,
+        saw=saw,
+        expected="history as it was before chat: only ask adds to it",
+    )
 
 
 @pytest.mark.points(1, hint="history")
@@ -143,7 +216,10 @@ def test_histories_are_separate(answer, server):
     """Two clients hold two conversations."""
     call(call(answer, "ChatClient"), "ask", "My name is Ada.")
     text = call(call(answer, "ChatClient"), "ask", "What is my name?")
-    expect(text == "You have not told me your name.", expected="the second client to know nothing of the first")
+    expect(
+        text == "You have not told me your name.",
+        expected="the second client to know nothing of the first",
+    )
 
 
 @pytest.mark.points(2, hint="history")
@@ -154,13 +230,23 @@ def test_system(answer, server):
     call(client, "ask", "What is an API?", system="Be brief.")
     roles = [message["role"] for message in sent(server)["messages"]]
     expect(
-        roles == ["system", "user", "assistant", "user"], saw=f"sent: {roles}", expected="system, then all the others"
+        roles == ["system", "user", "assistant", "user"],
+        saw=f"sent: {roles}",
+        expected="system, then all the others",
     )
     roles = [message["role"] for message in client.history]
-    expect("system" not in roles, saw=f"history: {roles}", expected="no system message in history")
+    expect(
+        "system" not in roles,
+        saw=f"history: {roles}",
+        expected="no system message in history",
+    )
     call(client, "ask", "What is an SDK?")
     roles = [message["role"] for message in sent(server)["messages"]]
-    expect("system" not in roles, saw=f"sent: {roles}", expected="no system message, because this ask was given none")
+    expect(
+        "system" not in roles,
+        saw=f"sent: {roles}",
+        expected="no system message, because this ask was given none",
+    )
 
 
 @pytest.mark.points(1, hint="one-connection")
@@ -171,25 +257,50 @@ def test_one_connection(answer, server):
     for number in range(3):
         call(client, "ask", f"Question {number}")
     connections = len({record.connection for record in server.records})
-    expect(connections == 1, saw=f"4 requests on {connections} connections", expected="one connection for all")
+    expect(
+        connections == 1,
+        saw=f"4 requests on {connections} connections",
+        expected="one connection for all",
+    )
 
 
 @pytest.mark.points(1, hint="one-connection")
 def test_with_statement(answer):
-    """close and the end of a with statement close the connection, and an error in the block gets out."""
+    """close and the end of a with statement close the connection, and an error in the
+    block gets out.
+    """
     did = "with ChatClient() as client: client.models()"
     with server_that_notes_the_end() as (base_url, is_closed):
         with call(answer, "ChatClient", base_url=base_url) as client:
-            expect(client is not None, did=did, saw="client is None", expected="__enter__ to return the client")
-            expect(call(client, "models") == ["nonce-4711"], did=did, expected="['nonce-4711']")
+            expect(
+                client is not None,
+                did=did,
+                saw="client is None",
+                expected="__enter__ to return the client",
+            )
+            expect(
+                call(client, "models") == ["nonce-4711"],
+                did=did,
+                expected="['nonce-4711']",
+            )
         open_still = "the connection is still open"
-        expect(is_closed.wait(1), did=did, saw=open_still, expected="the end of the block to close the connection")
+        expect(
+            is_closed.wait(1),
+            did=did,
+            saw=open_still,
+            expected="the end of the block to close the connection",
+        )
     with server_that_notes_the_end() as (base_url, is_closed):
         client = call(answer, "ChatClient", base_url=base_url)
         call(client, "models")
         call(client, "close")
         did = "client = ChatClient(); client.models(); client.close()"
-        expect(is_closed.wait(1), did=did, saw=open_still, expected="close() to close the connection")
+        expect(
+            is_closed.wait(1),
+            did=did,
+            saw=open_still,
+            expected="close() to close the connection",
+        )
     has_left = False
     with suppress(ZeroDivisionError):
         with call(answer, "ChatClient"):
@@ -207,9 +318,13 @@ def test_with_statement(answer):
 def test_no_key(answer, server, monkeypatch):
     """Without a key there is a ValueError, before anything is sent."""
     unset(monkeypatch, "OPENAI_API_KEY")
-    with expect_raises(answer, ValueError, expected="ValueError, because there is no key"):
+    with expect_raises(
+        answer, ValueError, expected="ValueError, because there is no key"
+    ):
         call(answer, "ChatClient")
-    expect(not server.records, saw=f"{len(server.records)} requests", expected="no request")
+    expect(
+        not server.records, saw=f"{len(server.records)} requests", expected="no request"
+    )
 
 
 @pytest.mark.points(1, hint="settings")
@@ -220,9 +335,20 @@ def test_environment(answer, server, monkeypatch):
         monkeypatch.setenv("OPENAI_API_KEY", other.api_key)
         monkeypatch.setenv("OPENAI_MODEL", "mock-large")
         text = call(call(answer, "ChatClient"), "ask", "What is HTTP?")
-        expect(text.startswith("HTTP is"), expected="an answer from the server that the environment names")
-        expect(sent(other)["model"] == "mock-large", saw=f"model {sent(other)['model']}", expected="model mock-large")
-        given = {"api_key": server.api_key, "base_url": server.base_url, "model": "mock-small"}
+        expect(
+            text.startswith("HTTP is"),
+            expected="an answer from the server that the environment names",
+        )
+        expect(
+            sent(other)["model"] == "mock-large",
+            saw=f"model {sent(other)['model']}",
+            expected="model mock-large",
+        )
+        given = {
+            "api_key": server.api_key,
+            "base_url": server.base_url,
+            "model": "mock-small",
+        }
         client = call(answer, "ChatClient", **given)
         with suppress(Exception):  # what arrived tells all
             call(client, "ask", "What is HTTP?")
@@ -239,9 +365,16 @@ def test_slash(answer, server):
     """A base_url may end in a slash."""
     for address in (server.base_url, server.base_url + "/"):
         names = call(call(answer, "ChatClient", base_url=address), "models")
-        expect("mock-small" in names, expected="the models, with and without a slash at the end")
+        expect(
+            "mock-small" in names,
+            expected="the models, with and without a slash at the end",
+        )
     paths = {record.path for record in server.records}
-    expect(paths == {"/v1/models"}, saw=f"paths: {sorted(paths)}", expected="/v1/models both times")
+    expect(
+        paths == {"/v1/models"},
+        saw=f"paths: {sorted(paths)}",
+        expected="/v1/models both times",
+    )
 
 
 @pytest.mark.points(1, hint="repr")
@@ -250,7 +383,11 @@ def test_key_in_no_repr(answer, server):
     client = call(answer, "ChatClient", api_key=server.api_key)
     call(client, "ask", "Hello")
     shown = f"{client!r} {client} {client.history!r}"
-    expect(server.api_key not in shown, saw="the key in repr(client)", expected="a repr without the key")
+    expect(
+        server.api_key not in shown,
+        saw="the key in repr(client)",
+        expected="a repr without the key",
+    )
 
 
 @pytest.mark.points(1, hint="status")
@@ -258,27 +395,50 @@ def test_failed_call(answer, server):
     """A call that fails is an error, whatever was called, and leaves history as it was."""
     client = call(answer, "ChatClient")
     wanted = "requests.HTTPError, or what your library has in its place: the status says that this is no answer"
-    for method, arguments in (("chat", [[{"role": "user", "content": "Hi"}]]), ("models", []), ("ask", ["Hi"])):
-        for trouble in (fault.status(400), fault.status(500), *[fault.drop()] * (method == "ask")):
+    for method, arguments in (
+        ("chat", [[{"role": "user", "content": "Hi"}]]),
+        ("models", []),
+        ("ask", ["Hi"]),
+    ):
+        for trouble in (
+            fault.status(400),
+            fault.status(500),
+            *[fault.drop()] * (method == "ask"),
+        ):
             server.reset()
             server.on().reply(trouble)  # for good, since a client may try again
             with expect_raises(answer, Exception, expected=wanted) as caught:
                 call(client, method, *arguments)
-            expect(not isinstance(caught.value, LookupError | TypeError), expected=wanted)
+            expect(
+                not isinstance(caught.value, LookupError | TypeError), expected=wanted
+            )
             history = spoken(client.history)
-            expect(not history, saw=f"history: {history}", expected="an empty history, as before", hint="history")
+            expect(
+                not history,
+                saw=f"history: {history}",
+                expected="an empty history, as before",
+                hint="history",
+            )
 
 
 @pytest.mark.points(1, hint="timeout")
 def test_timeout(answer, server):
     """A silent server does not hold the program: after the timeout there is an error."""
     server.on().reply(fault.delay(1.5))
-    for method, arguments, seconds in (("models", [], (5, 0.1)), ("ask", ["Hello"], 0.1)):
+    for method, arguments, seconds in (
+        ("models", [], (5, 0.1)),
+        ("ask", ["Hello"], 0.1),
+    ):
         client = call(answer, "ChatClient", timeout=seconds)
-        with expect_raises(answer, Exception, expected="an error after 0.1 s") as caught:
+        with expect_raises(
+            answer, Exception, expected="an error after 0.1 s"
+        ) as caught:
             call(client, method, *arguments)
         is_crash = isinstance(caught.value, TypeError | ValueError | LookupError)
-        expect(not is_crash, expected="timeout as two numbers or as one: to connect, and of silence")
+        expect(
+            not is_crash,
+            expected="timeout as two numbers or as one: to connect, and of silence",
+        )
     parameter = inspect.signature(answer.ChatClient).parameters.get("timeout")
     expect(
         parameter is None or parameter.default == (3.05, 30),
@@ -289,11 +449,22 @@ def test_timeout(answer, server):
 
 @pytest.mark.points(1, hint="answer-text")
 def test_half_an_answer(answer, server):
-    """An answer that was cut off is a ValueError, not an answer, and not kept in history."""
+    """An answer that was cut off is a ValueError, not an answer, and not kept in
+    history.
+    """
     half = {"role": "assistant", "content": "The sky is"}
-    body = {"object": "chat.completion", "choices": [{"index": 0, "message": half, "finish_reason": "length"}]}
+    body = {
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": half, "finish_reason": "length"}],
+    }
     server.script(fault.status(200, body=body))
     client = call(answer, "ChatClient")
-    with expect_raises(answer, ValueError, expected="ValueError, because the finish_reason is length"):
+    with expect_raises(
+        answer, ValueError, expected="ValueError, because the finish_reason is length"
+    ):
         call(client, "ask", "Why is the sky blue?")
-    expect(client.history == [], saw=f"history: {client.history}", expected="an empty history")
+    expect(
+        client.history == [],
+        saw=f"history: {client.history}",
+        expected="an empty history",
+    )

@@ -1,4 +1,6 @@
-"""Exercise 06: Retry-After in all its forms, and a decorator that repeats what can succeed later."""
+"""Exercise 06: Retry-After in all its forms, and a decorator that repeats what can
+succeed later.
+"""
 
 import asyncio
 import inspect
@@ -16,12 +18,14 @@ import pytest
 import requests
 from mock_server import fault
 
-from . import feedback
-from .feedback import call, expect, expect_raises, run_async
+from tests.grader import feedback
+from tests.grader.feedback import call, expect, expect_raises, run_async
 
 MOMENT = 784111777.0  # 6 November 1994, 08:49:37 GMT, in seconds since 1970
 NEW_YEAR = 788918400.0  # 1 January 1995, 00:00:00 GMT
-JUNE_2019, JUNE_2030 = (datetime(year, 6, 15, 12, tzinfo=UTC).timestamp() for year in (2019, 2030))
+JUNE_2019, JUNE_2030 = (
+    datetime(year, 6, 15, 12, tzinfo=UTC).timestamp() for year in (2019, 2030)
+)
 
 
 class Busy(Exception):
@@ -36,12 +40,15 @@ KINDS = ("def", "async def")
 
 
 class Work:
-    """A function that fails some times and then returns "done"; it counts its calls and keeps its errors.
+    """A function that fails some times and then returns "done"; it counts its calls and
+    keeps its errors.
 
     takes: seconds of one call.
     """
 
-    def __init__(self, failures: int, retry_after: float | None = None, takes: float = 0.0) -> None:
+    def __init__(
+        self, failures: int, retry_after: float | None = None, takes: float = 0.0
+    ) -> None:
         self.failures, self.retry_after, self.takes = failures, retry_after, takes
         self.errors: list[Busy] = []
         self.started: list[float] = []
@@ -76,9 +83,19 @@ class Work:
 
     def described(self) -> str:
         """Return in words what it does."""
-        often = {0: "works", 1: "fails once", 99: "always fails"}.get(self.failures, f"fails {self.failures} times")
+        often = {0: "works", 1: "fails once", 99: "always fails"}.get(
+            self.failures, f"fails {self.failures} times"
+        )
         takes = f" after {self.takes:g} s" if self.takes else ""
-        return often + takes + (f" with retry_after={self.retry_after:g}" if self.retry_after is not None else "")
+        return (
+            often
+            + takes
+            + (
+                f" with retry_after={self.retry_after:g}"
+                if self.retry_after is not None
+                else ""
+            )
+        )
 
 
 def calls(number: int) -> str:
@@ -87,13 +104,19 @@ def calls(number: int) -> str:
 
 
 def retried(answer: Any, function: Callable, does: str, **settings: Any) -> Callable:
-    """Return a function under the learner's decorator, with settings that make it exact; "we did" says what it does."""
+    """Return a function under the learner's decorator, with settings that make it
+    exact; "we did" says what it does.
+    """
     exact = {} if "rng" in settings else {"jitter": False}
     settings = {**exact, "exceptions": (Busy,), **settings}
     decorated = call(call(answer, "retry_on_error", **settings), "", function)
     kind = KINDS[inspect.iscoroutinefunction(function)]
-    shown = ", ".join(f"{name}={feedback.log.show(value)}" for name, value in settings.items())
-    feedback.log.steps[:] = [f"@retry_on_error({shown}) for `{kind} {function.__name__}`, which {does}"]
+    shown = ", ".join(
+        f"{name}={feedback.log.show(value)}" for name, value in settings.items()
+    )
+    feedback.log.steps[:] = [
+        f"@retry_on_error({shown}) for `{kind} {function.__name__}`, which {does}"
+    ]
     return decorated
 
 
@@ -111,7 +134,9 @@ def sleep_for(kind: str, waits: list[float]) -> Callable:
 
 
 def run(function: Callable, kind: str) -> Any:
-    """Call a decorated function, and return what comes of it; an async def has a second, as its sleep takes no time."""
+    """Call a decorated function, and return what comes of it; an async def has a
+    second, as its sleep takes no time.
+    """
     made = call(function, "")
     if kind == "def":
         return made
@@ -128,7 +153,9 @@ def run(function: Callable, kind: str) -> Any:
 
 
 def end_of(function: Callable, kind: str) -> Any:
-    """Call a decorated function, and return its value, or the error if it raises Busy, or cannot count so far."""
+    """Call a decorated function, and return its value, or the error if it raises Busy,
+    or cannot count so far.
+    """
     try:
         return run(function, kind)
     except (Busy, OverflowError) as error:
@@ -143,33 +170,73 @@ def story(count: int, waits: list[float] | int, end: Any) -> str:
     elif len(waits) > 9:
         between = f" with {len(waits)} waits, the longest of {max(waits):g} s"
     else:
-        between = f" with waits {', '.join(f'{wait:g}' for wait in waits)}" if waits else " without a wait"
+        between = (
+            f" with waits {', '.join(f'{wait:g}' for wait in waits)}"
+            if waits
+            else " without a wait"
+        )
     return f"{calls(count)}{between}, then {feedback.one_line(end) if isinstance(end, Exception) else repr(end)}"
 
 
-def check_run(answer: Any, kind: str, work: Work, waits: list[float] | int, why: str = "", **settings: Any) -> None:
-    """Expect these waits, or so many of them, and then the value or, if too few calls work, the last error itself."""
+def check_run(
+    answer: Any,
+    kind: str,
+    work: Work,
+    waits: list[float] | int,
+    why: str = "",
+    **settings: Any,
+) -> None:
+    """Expect these waits, or so many of them, and then the value or, if too few calls
+    work, the last error itself.
+    """
     count, seen = waits if isinstance(waits, int) else len(waits), []
-    expected = story(count + 1, waits, "done" if count >= work.failures else Busy(count + 1)) + (why and f": {why}")
-    function = retried(answer, work.function(kind), work.described(), sleep=sleep_for(kind, seen), **settings)
+    expected = story(
+        count + 1, waits, "done" if count >= work.failures else Busy(count + 1)
+    ) + (why and f": {why}")
+    function = retried(
+        answer,
+        work.function(kind),
+        work.described(),
+        sleep=sleep_for(kind, seen),
+        **settings,
+    )
     if count < work.failures:
-        with expect_raises(answer, Busy, expected=expected, hint="last-error") as caught:
+        with expect_raises(
+            answer, Busy, expected=expected, hint="last-error"
+        ) as caught:
             run(function, kind)
         end = caught.value
     else:
         end = end_of(function, kind)
     is_right = len(seen) == waits if isinstance(waits, int) else are_close(seen, waits)
-    is_right = is_right and len(work.started) == count + 1 and (end == "done" or count < work.failures)
+    is_right = (
+        is_right
+        and len(work.started) == count + 1
+        and (end == "done" or count < work.failures)
+    )
     expect(is_right, saw=story(len(work.started), seen, end), expected=expected)
     if count < work.failures:
-        saw, expected = f"{end!r} was raised", f"the last error itself: failure {count + 1}, the very object"
+        saw, expected = (
+            f"{end!r} was raised",
+            f"the last error itself: failure {count + 1}, the very object",
+        )
         expect(end is work.errors[-1], saw=saw, expected=expected, hint="last-error")
 
 
-def waits_of(answer: Any, kind: str, work: Work, expected: str, **settings: Any) -> list[float]:
-    """Return the waits before the retries of what works in the end, and fail if it does not."""
+def waits_of(
+    answer: Any, kind: str, work: Work, expected: str, **settings: Any
+) -> list[float]:
+    """Return the waits before the retries of what works in the end, and fail if it does
+    not.
+    """
     waits: list[float] = []
-    function = retried(answer, work.function(kind), work.described(), sleep=sleep_for(kind, waits), **settings)
+    function = retried(
+        answer,
+        work.function(kind),
+        work.described(),
+        sleep=sleep_for(kind, waits),
+        **settings,
+    )
     end = end_of(function, kind)
     expect(end == "done", saw=story(len(work.started), waits, end), expected=expected)
     return waits
@@ -177,7 +244,9 @@ def waits_of(answer: Any, kind: str, work: Work, expected: str, **settings: Any)
 
 def are_close(seen: list[float], wanted: list[float]) -> bool:
     """Say whether two lists of seconds are the same but for rounding."""
-    return len(seen) == len(wanted) and all(abs(one - other) < 1e-6 for one, other in zip(seen, wanted, strict=True))
+    return len(seen) == len(wanted) and all(
+        abs(one - other) < 1e-6 for one, other in zip(seen, wanted, strict=True)
+    )
 
 
 # --- parse_retry_after ---
@@ -201,8 +270,13 @@ def test_seconds(answer, server):
     """Digits are seconds; no header is None."""
     for text, wanted in (("120", 120), ("0", 0), ("007", 7)):
         seen = call(answer, "parse_retry_after", text)
-        expect(seen == wanted and not isinstance(seen, str), expected=f"{wanted}.0 for {text!r}")
-    expect(call(answer, "parse_retry_after", None) is None, expected="None for no header")
+        expect(
+            seen == wanted and not isinstance(seen, str),
+            expected=f"{wanted}.0 for {text!r}",
+        )
+    expect(
+        call(answer, "parse_retry_after", None) is None, expected="None for no header"
+    )
 
 
 FORMS = {
@@ -224,50 +298,106 @@ def check(answer: Any, text: str, wanted: float, why: str, **now: float) -> None
 def test_date(answer, server, far_east):
     """Each of the three forms of a date is GMT, in whatever time zone this machine is."""
     for form in ("usual", "asctime"):
-        check(answer, FORMS[form], 90, f"{FORMS[form]} is 90 s after now", now=MOMENT - 90)
+        check(
+            answer, FORMS[form], 90, f"{FORMS[form]} is 90 s after now", now=MOMENT - 90
+        )
 
 
 @pytest.mark.points(1, hint="two-digit-year")
 def test_year_of_two_digits(answer, server, far_east):
-    """A date whose year has two digits is GMT too; if it would be more than 50 years ahead, it is in the past."""
-    check(answer, FORMS["rfc850"], 90, f"{FORMS['rfc850']} is 90 s after now", now=MOMENT - 90)
-    this_year, over = "Saturday, 15-Jun-19 12:01:40 GMT", "Thursday, 01-Jan-70 00:00:00 GMT"
+    """A date whose year has two digits is GMT too; if it would be more than 50 years
+    ahead, it is in the past.
+    """
+    check(
+        answer,
+        FORMS["rfc850"],
+        90,
+        f"{FORMS['rfc850']} is 90 s after now",
+        now=MOMENT - 90,
+    )
+    this_year, over = (
+        "Saturday, 15-Jun-19 12:01:40 GMT",
+        "Thursday, 01-Jan-70 00:00:00 GMT",
+    )
     check(answer, this_year, 100, "seen from June 2019, this is 2019", now=JUNE_2019)
-    check(answer, over, 0, "seen from June 2019, 70 is 1970, since 2070 is more than 50 years ahead", now=JUNE_2019)
+    check(
+        answer,
+        over,
+        0,
+        "seen from June 2019, 70 is 1970, since 2070 is more than 50 years ahead",
+        now=JUNE_2019,
+    )
     for year, now, present in ((2075, JUNE_2030, 2030), (2069, JUNE_2019, 2019)):
         wanted = datetime(year, 1, 1, tzinfo=UTC).timestamp() - now
         why = f"seen from June {present}, this is {year}, which is not more than 50 years ahead"
-        check(answer, f"Tuesday, 01-Jan-{year % 100} 00:00:00 GMT", wanted, why, now=now)
+        check(
+            answer, f"Tuesday, 01-Jan-{year % 100} 00:00:00 GMT", wanted, why, now=now
+        )
 
 
 @pytest.mark.points(1, hint="never-negative")
 def test_past_date(answer, server):
-    """A date in the past is 0.0, and without `now` the clock of this machine says what the past is."""
+    """A date in the past is 0.0, and without `now` the clock of this machine says what
+    the past is.
+    """
     for form in FORMS.values():
         check(answer, form, 0, f"{form} is an hour before now", now=MOMENT + 3600)
         check(answer, form, 0, f"{form} is long ago")
     later = "Fri, 06 Nov 2093 08:49:37 GMT"
-    check(answer, later, 3124224000, "from 1994 to 2093: this year has four digits", now=MOMENT)
+    check(
+        answer,
+        later,
+        3124224000,
+        "from 1994 to 2093: this year has four digits",
+        now=MOMENT,
+    )
     last = "Sat, 31 Dec 1994 23:59:59 GMT"
-    check(answer, last, 10, "the last second of 1994 is 10 s after now", now=NEW_YEAR - 11)
+    check(
+        answer, last, 10, "the last second of 1994 is 10 s after now", now=NEW_YEAR - 11
+    )
     first = "Thu, 01 Jan 1970 00:01:40 GMT"
     check(answer, first, 100, "now=0.0 is a moment too, the first of 1970", now=0.0)
     feedback.log.steps.clear()
     seen = call(answer, "parse_retry_after", formatdate(time.time() + 100, usegmt=True))
-    expect(seen is not None and 90 <= seen <= 101, expected="about 100.0 seconds from now")
+    expect(
+        seen is not None and 90 <= seen <= 101, expected="about 100.0 seconds from now"
+    )
 
 
-NEITHER = ("", "soon", "-5", "1.5", "nan", "inf", "0x10", "5 seconds", "Sun, 06 Nov", "Wed, 31 Feb 2027 08:49:37 GMT")
+NEITHER = (
+    "",
+    "soon",
+    "-5",
+    "1.5",
+    "nan",
+    "inf",
+    "0x10",
+    "5 seconds",
+    "Sun, 06 Nov",
+    "Wed, 31 Feb 2027 08:49:37 GMT",
+)
 NO_TIME = ("Sun, 06 Nov 1994 24:00:00 GMT", "Sun, 06 Nov 1994 08:60:00 GMT")
-ODD = ("9" * 5000, "Sun, 06 Nov 1994 99:99:99 GMT", "Sun, 06 Nov 99999 08:49:37 GMT", "٣", "²", "Sun, 06 \0Nov")
+ODD = (
+    "9" * 5000,
+    "Sun, 06 Nov 1994 99:99:99 GMT",
+    "Sun, 06 Nov 99999 08:49:37 GMT",
+    "٣",
+    "²",
+    "Sun, 06 \0Nov",
+)
 
 
 @pytest.mark.points(1, hint="retry-after-forms")
 def test_neither(answer, server):
-    """What is neither whole seconds nor a date is None, and whatever it is, there is no error."""
+    """What is neither whole seconds nor a date is None, and whatever it is, there is no
+    error.
+    """
     for text in NEITHER + NO_TIME:
         feedback.log.steps.clear()
-        expect(call(answer, "parse_retry_after", text, now=MOMENT) is None, expected=f"None for {text!r}")
+        expect(
+            call(answer, "parse_retry_after", text, now=MOMENT) is None,
+            expected=f"None for {text!r}",
+        )
     for text in ODD:
         feedback.log.steps.clear()
         seen = call(answer, "parse_retry_after", text, now=MOMENT)
@@ -279,7 +409,9 @@ def test_neither(answer, server):
 
 @pytest.mark.points(1, hint="wraps")
 def test_function_that_works(answer, server):
-    """What works is called once, with its arguments, be it a function or a method; it keeps its name and docstring."""
+    """What works is called once, with its arguments, be it a function or a method; it
+    keeps its name and docstring.
+    """
     seen = []
 
     def add(first: int, *, second: int) -> int:
@@ -288,10 +420,21 @@ def test_function_that_works(answer, server):
         return first + second
 
     decorated = retried(answer, add, "works")
-    expect(call(decorated, "", 4700, second=11) == 4711, expected="4711, what the function returns")
-    expect(seen == [(4700, 11)], saw=f"{calls(len(seen))}: {seen}", expected="one call, with the arguments 4700, 11")
+    expect(
+        call(decorated, "", 4700, second=11) == 4711,
+        expected="4711, what the function returns",
+    )
+    expect(
+        seen == [(4700, 11)],
+        saw=f"{calls(len(seen))}: {seen}",
+        expected="one call, with the arguments 4700, 11",
+    )
     names = (decorated.__name__, decorated.__doc__)
-    expect(names == ("add", "Add two numbers."), saw=f"name and docstring {names}", expected="('add', 'Add two …')")
+    expect(
+        names == ("add", "Add two numbers."),
+        saw=f"name and docstring {names}",
+        expected="('add', 'Add two …')",
+    )
 
     class Client:
         name = "n-6100"
@@ -311,35 +454,70 @@ def test_function_that_works(answer, server):
     for kind in KINDS:
         none, waits = Work(0), []
         none.result = lambda: None
-        end_of(retried(answer, none.function(kind), "returns None", sleep=sleep_for(kind, waits)), kind)
-        expect(len(none.started) == 1, saw=none.times(), expected="1 call: it has worked, and returns None")
+        end_of(
+            retried(
+                answer,
+                none.function(kind),
+                "returns None",
+                sleep=sleep_for(kind, waits),
+            ),
+            kind,
+        )
+        expect(
+            len(none.started) == 1,
+            saw=none.times(),
+            expected="1 call: it has worked, and returns None",
+        )
 
 
 @pytest.mark.points(1, hint="counting")
 def test_count(answer, server):
-    """Usually there are four calls with three waits, with max_retries=0 one; the last error is raised itself."""
+    """Usually there are four calls with three waits, with max_retries=0 one; the last
+    error is raised itself.
+    """
     for kind in KINDS:
-        check_run(answer, kind, Work(99), 3, "the first call, and max_retries=3 more; no wait after the last")
+        check_run(
+            answer,
+            kind,
+            Work(99),
+            3,
+            "the first call, and max_retries=3 more; no wait after the last",
+        )
         check_run(answer, kind, Work(0), [], max_retries=0)
         check_run(answer, kind, Work(1), [], max_retries=0)
 
 
 @pytest.mark.points(1, hint="which-errors")
 def test_errors_not_listed(answer, server):
-    """An error that is not listed comes out after one call; usually a ValueError is not, a broken connection is."""
+    """An error that is not listed comes out after one call; usually a ValueError is
+    not, a broken connection is.
+    """
     for kind in KINDS:
-        check_run(answer, kind, Work(99), [], "Busy is not in exceptions", exceptions=ValueError)
+        check_run(
+            answer,
+            kind,
+            Work(99),
+            [],
+            "Busy is not in exceptions",
+            exceptions=ValueError,
+        )
 
     def fetch() -> Any:
         return requests.get(server.url + "/users/ada", timeout=2).json()
 
     feedback.log.steps.clear()
     server.script(fault.drop("rst"), fault.bad_json())
-    function = call(call(answer, "retry_on_error", sleep=sleep_for("def", [])), "", fetch)
+    function = call(
+        call(answer, "retry_on_error", sleep=sleep_for("def", [])), "", fetch
+    )
     with expect_raises(answer, requests.JSONDecodeError):
         call(function, "")
     saw = f"{len(server.records)} requests"
-    expect(len(server.records) == 2, saw=saw, expected="2: again after a broken connection, not after bad JSON")
+    expect(
+        len(server.records) == 2,
+        saw=saw,
+        expected="2: again after a broken connection, not after bad JSON",
+    )
 
 
 # --- retry_on_error: how long ---
@@ -348,22 +526,53 @@ def test_errors_not_listed(answer, server):
 @pytest.mark.points(1, hint="backoff")
 @pytest.mark.parametrize("kind", KINDS)
 def test_waits(answer, server, kind):
-    """Each wait is backoff_factor times the one before, 1, 2, 4, and none is longer than max_delay."""
+    """Each wait is backoff_factor times the one before, 1, 2, 4, and none is longer
+    than max_delay.
+    """
     check_run(answer, kind, Work(3), [1, 2, 4], "the defaults, without jitter")
     why = "each 3 times as long as the one before"
-    check_run(answer, kind, Work(3), [0.5, 1.5, 4.5], why, initial_delay=0.5, backoff_factor=3)
-    check_run(answer, kind, Work(5), [1, 2, 3, 3, 3], "none longer than max_delay", max_retries=5, max_delay=3)
-    check_run(answer, kind, Work(2), [3, 3], "none longer than max_delay", initial_delay=9, max_delay=3)
+    check_run(
+        answer, kind, Work(3), [0.5, 1.5, 4.5], why, initial_delay=0.5, backoff_factor=3
+    )
+    check_run(
+        answer,
+        kind,
+        Work(5),
+        [1, 2, 3, 3, 3],
+        "none longer than max_delay",
+        max_retries=5,
+        max_delay=3,
+    )
+    check_run(
+        answer,
+        kind,
+        Work(2),
+        [3, 3],
+        "none longer than max_delay",
+        initial_delay=9,
+        max_delay=3,
+    )
 
 
 @pytest.mark.points(1, hint="many-retries")
 def test_many_retries(answer, server):
     """No wait is longer than max_delay, however many retries there are."""
-    check_run(answer, "def", Work(160), [3] * 160, max_retries=160, initial_delay=3.0, backoff_factor=100, max_delay=3)
+    check_run(
+        answer,
+        "def",
+        Work(160),
+        [3] * 160,
+        max_retries=160,
+        initial_delay=3.0,
+        backoff_factor=100,
+        max_delay=3,
+    )
 
 
 def calls_at_once(answer: Any, kind: str) -> tuple[list[int], list[float]]:
-    """Call one function three times at the same time; return how often each call tried, and all the waits."""
+    """Call one function three times at the same time; return how often each call tried,
+    and all the waits.
+    """
     tried, waits, together = dict.fromkeys("abc", 0), [], threading.Barrier(3)
 
     def work(name: str) -> None:
@@ -395,23 +604,34 @@ def calls_at_once(answer: Any, kind: str) -> tuple[list[int], list[float]]:
 
     if kind == "def":
         function = retried(answer, work, "always fails", max_retries=2, sleep=sleep)
-        feedback.log.steps.append("work('a'), work('b') and work('c') at the same time, in three threads")
-        threads = [threading.Thread(target=in_a_thread, args=name, daemon=True) for name in tried]
+        feedback.log.steps.append(
+            "work('a'), work('b') and work('c') at the same time, in three threads"
+        )
+        threads = [
+            threading.Thread(target=in_a_thread, args=name, daemon=True)
+            for name in tried
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(2)
     else:
         work_async.__name__, sleep_async.__name__ = "work", "sleep"
-        function = retried(answer, work_async, "always fails", max_retries=2, sleep=sleep_async)
-        feedback.log.steps.append("await asyncio.gather(work('a'), work('b'), work('c'))")
+        function = retried(
+            answer, work_async, "always fails", max_retries=2, sleep=sleep_async
+        )
+        feedback.log.steps.append(
+            "await asyncio.gather(work('a'), work('b'), work('c'))"
+        )
         run_async(in_tasks)
     return list(tried.values()), sorted(waits)
 
 
 @pytest.mark.points(1, hint="counting")
 def test_each_call_begins_anew(answer, server):
-    """Every call has all its retries, and the first wait again: one after another, and several at the same time."""
+    """Every call has all its retries, and the first wait again: one after another, and
+    several at the same time.
+    """
     waits, count = [], iter(range(1, 100))
 
     def work(*, name: str) -> str:
@@ -420,71 +640,152 @@ def test_each_call_begins_anew(answer, server):
             raise Busy(number)
         return f"{name} {number}"
 
-    function = retried(answer, work, "works every third time", max_retries=2, sleep=sleep_for("def", waits))
+    function = retried(
+        answer,
+        work,
+        "works every third time",
+        max_retries=2,
+        sleep=sleep_for("def", waits),
+    )
     results = [call(function, "", name="done"), call(function, "", name="done")]
-    expect(results == ["done 3", "done 6"], saw=f"{results}", expected="'done 3', then 'done 6'")
-    expect(are_close(waits, [1, 2, 1, 2]), saw=f"waits {waits}", expected="waits 1, 2 and again 1, 2")
+    expect(
+        results == ["done 3", "done 6"],
+        saw=f"{results}",
+        expected="'done 3', then 'done 6'",
+    )
+    expect(
+        are_close(waits, [1, 2, 1, 2]),
+        saw=f"waits {waits}",
+        expected="waits 1, 2 and again 1, 2",
+    )
     for kind in KINDS:
         tried, waits = calls_at_once(answer, kind)
         saw = f"{tried[0]}, {tried[1]} and {tried[2]} tries, waits {waits}"
         is_right = tried == [3, 3, 3] and are_close(waits, [1, 1, 1, 2, 2, 2])
-        expect(is_right, saw=saw, expected="3 tries and the waits 1, 2 for each: no call knows of the others")
+        expect(
+            is_right,
+            saw=saw,
+            expected="3 tries and the waits 1, 2 for each: no call knows of the others",
+        )
 
 
 @pytest.mark.points(1, hint="backoff")
 def test_jitter(answer, server):
-    """With jitter, a wait is any part of the delay, from nothing to all of it, and rng decides which."""
+    """With jitter, a wait is any part of the delay, from nothing to all of it, and rng
+    decides which.
+    """
     settings = {"max_retries": 60, "max_delay": 2}
 
     def draw(kind: str) -> list[float]:
-        return waits_of(answer, kind, Work(60), "60 waits, then 'done'", rng=random.Random(1), **settings)
+        return waits_of(
+            answer,
+            kind,
+            Work(60),
+            "60 waits, then 'done'",
+            rng=random.Random(1),
+            **settings,
+        )
 
     for kind in KINDS:
         first, *others = waits = draw(kind)
         saw = f"waits from {min(waits):.2f} to {max(waits):.2f} s; the first is {first:.2f} s"
         is_part = min(waits) >= 0 and first <= 1 and max(waits) <= 2
-        expect(is_part, saw=saw, expected="no wait longer than its delay: 1 s first, then 2 s")
+        expect(
+            is_part,
+            saw=saw,
+            expected="no wait longer than its delay: 1 s first, then 2 s",
+        )
         spread = min(others) < 0.6 and max(others) > 1.4
-        expect(spread, saw=saw, expected="each wait another part of its delay, from about nothing to about all of it")
-        expect(draw(kind) == waits, saw="other waits with the same rng", expected="the same with random.Random(1)")
+        expect(
+            spread,
+            saw=saw,
+            expected="each wait another part of its delay, from about nothing to about all of it",
+        )
+        expect(
+            draw(kind) == waits,
+            saw="other waits with the same rng",
+            expected="the same with random.Random(1)",
+        )
 
 
 @pytest.mark.points(1, hint="obey-retry-after")
 @pytest.mark.parametrize("kind", KINDS)
 def test_retry_after(answer, server, kind):
-    """An error's retry_after is waited out, with jitter too; if it is more than max_delay, there is no retry."""
+    """An error's retry_after is waited out, with jitter too; if it is more than
+    max_delay, there is no retry.
+    """
     for settings in ({}, {"jitter": True}, {"jitter": True, "rng": random.Random(3)}):
         expected = "3 waits of at least 7 s, as the error asks"
         waits = waits_of(answer, kind, Work(3, 7), expected, **settings)
-        expect(len(waits) == 3 and all(7 <= wait <= 60 for wait in waits), saw=f"waits {waits}", expected=expected)
+        expect(
+            len(waits) == 3 and all(7 <= wait <= 60 for wait in waits),
+            saw=f"waits {waits}",
+            expected=expected,
+        )
     expected = "a wait of 0.5 s, as the error asks"
     waits = waits_of(answer, kind, Work(1, 0.5), expected, initial_delay=0.1)
-    expect(len(waits) == 1 and 0.5 <= waits[0] <= 0.6, saw=f"waits {waits}", expected=expected)
+    expect(
+        len(waits) == 1 and 0.5 <= waits[0] <= 0.6,
+        saw=f"waits {waits}",
+        expected=expected,
+    )
     for longest in (60, 7):
         settings = {"max_delay": longest, "jitter": True}
-        check_run(answer, kind, Work(1, longest), [longest], "that is not past max_delay", **settings)
-    check_run(answer, kind, Work(99, 61), [], "61 s is more than max_delay, and sooner would be refused again")
+        check_run(
+            answer,
+            kind,
+            Work(1, longest),
+            [longest],
+            "that is not past max_delay",
+            **settings,
+        )
+    check_run(
+        answer,
+        kind,
+        Work(99, 61),
+        [],
+        "61 s is more than max_delay, and sooner would be refused again",
+    )
 
 
 @pytest.mark.points(1, hint="deadline")
 @pytest.mark.parametrize("kind", KINDS)
 def test_deadline(answer, server, kind):
-    """No retry begins after the deadline, which counts from the call, and nobody waits for one that could not begin."""
+    """No retry begins after the deadline, which counts from the call, and nobody waits
+    for one that could not begin.
+    """
     why = "the next one would end after the deadline of 3 s"
     check_run(answer, kind, Work(99), [1, 2], why, deadline=3)
     check_run(answer, kind, Work(99, 3.5), [], why, deadline=3)
     check_run(answer, kind, Work(99), [], "no wait fits into 0 s", deadline=0)
     other, settings = Work(1), {"initial_delay": 0, "deadline": 0.25}
-    later = retried(answer, other.function(kind), other.described(), sleep=sleep_for(kind, []), **settings)
+    later = retried(
+        answer,
+        other.function(kind),
+        other.described(),
+        sleep=sleep_for(kind, []),
+        **settings,
+    )
     steps = feedback.log.steps[:]
-    work, settings = Work(99, takes=0.1), {"initial_delay": 0.1, "backoff_factor": 1, "deadline": 0.35}
+    work, settings = (
+        Work(99, takes=0.1),
+        {"initial_delay": 0.1, "backoff_factor": 1, "deadline": 0.35},
+    )
     function = retried(answer, work.function(kind), work.described(), **settings)
     with expect_raises(answer, Busy):
         run(function, kind)
-    expect(len(work.started) <= 2, saw=work.times(), expected="2 calls, at 0 and 0.2 s: the next would begin at 0.4 s")
+    expect(
+        len(work.started) <= 2,
+        saw=work.times(),
+        expected="2 calls, at 0 and 0.2 s: the next would begin at 0.4 s",
+    )
     feedback.log.steps[:] = [*steps, "time.sleep(0.3)"]
     end_of(later, kind)
-    expect(len(other.started) == 2, saw=other.times(), expected="2 calls: the 0.25 s begin when work() is called")
+    expect(
+        len(other.started) == 2,
+        saw=other.times(),
+        expected="2 calls: the 0.25 s begin when work() is called",
+    )
 
 
 @pytest.mark.points(1, hint="counting")
@@ -499,7 +800,13 @@ def test_real_waits(answer, server):
 
     server.script(fault.status(503), fault.drop("rst"))
     does = "meets a 503, then no connection, and then works"
-    function = retried(answer, fetch, does, exceptions=(Busy, requests.ConnectionError), initial_delay=0.05)
+    function = retried(
+        answer,
+        fetch,
+        does,
+        exceptions=(Busy, requests.ConnectionError),
+        initial_delay=0.05,
+    )
     expect(call(function, "") == "ada", expected="'ada', what the third request brings")
     arrived = [record.received for record in server.records]
     gaps = [later - earlier for earlier, later in itertools.pairwise(arrived)]
@@ -511,7 +818,11 @@ def test_real_waits(answer, server):
     call(retried(answer, work.function(), work.described(), **settings), "")
     gaps = [later - earlier for earlier, later in itertools.pairwise(work.started)]
     saw = f"{work.times()}, with gaps from {min(gaps, default=0):.3f} s"
-    expect(len(gaps) == 8 and min(gaps) >= 0.025, saw=saw, expected="9 calls, with a wait of 0.03 s before each retry")
+    expect(
+        len(gaps) == 8 and min(gaps) >= 0.025,
+        saw=saw,
+        expected="9 calls, with a wait of 0.03 s before each retry",
+    )
 
 
 # --- retry_on_error: async def, and settings ---
@@ -519,7 +830,9 @@ def test_real_waits(answer, server):
 
 @pytest.mark.points(1, hint="async")
 def test_async(answer, server):
-    """An async def is repeated as well and stays one; while it waits, other tasks go on, and it can be cancelled."""
+    """An async def is repeated as well and stays one; while it waits, other tasks go
+    on, and it can be cancelled.
+    """
     started, ticks = [], []
 
     async def work(value: str, *, fails: int) -> str:
@@ -546,10 +859,21 @@ def test_async(answer, server):
         finally:
             ticker.cancel()
 
-    expect(run_async(scenario) == "n-6206 done", expected="'n-6206 done', what the third call returns")
-    expect(names == (True, "work", "Do the work."), saw=f"(is async, name, docstring) = {names}", expected="async def")
+    expect(
+        run_async(scenario) == "n-6206 done",
+        expected="'n-6206 done', what the third call returns",
+    )
+    expect(
+        names == (True, "work", "Do the work."),
+        saw=f"(is async, name, docstring) = {names}",
+        expected="async def",
+    )
     saw = f"other tasks had {len(ticks)} turns of 0.01 s in 0.2 s"
-    expect(len(ticks) >= 2, saw=saw, expected="a wait that lets other tasks go on: await asyncio.sleep(…)")
+    expect(
+        len(ticks) >= 2,
+        saw=saw,
+        expected="a wait that lets other tasks go on: await asyncio.sleep(…)",
+    )
     tried: list[int] = []
 
     async def hang() -> None:
@@ -568,20 +892,38 @@ def test_async(answer, server):
     saw = f"{calls(len(tried))}, then {end!r}"
     is_right = len(tried) == 1 and isinstance(end, asyncio.CancelledError)
     expect(
-        is_right, saw=saw, expected="1 call, then CancelledError(): a task that is cancelled ends", hint="which-errors"
+        is_right,
+        saw=saw,
+        expected="1 call, then CancelledError(): a task that is cancelled ends",
+        hint="which-errors",
     )
 
 
 @pytest.mark.points(1, hint="settings")
 def test_settings(answer, server):
-    """A number below 0 is a ValueError, and what is no number a TypeError, before anything is called."""
-    for settings in ({"max_retries": -1}, {"initial_delay": -1.0}, {"max_delay": -0.5}, {"deadline": -1}):
+    """A number below 0 is a ValueError, and what is no number a TypeError, before
+    anything is called.
+    """
+    for settings in (
+        {"max_retries": -1},
+        {"initial_delay": -1.0},
+        {"max_delay": -0.5},
+        {"deadline": -1},
+    ):
         work = Work(0)
         with expect_raises(answer, ValueError):
             retried(answer, work.function(), work.described(), **settings)()
-        expect(not work.started, saw=work.times(), expected="no call: the settings are wrong")
+        expect(
+            not work.started,
+            saw=work.times(),
+            expected="no call: the settings are wrong",
+        )
     for settings in ({"max_retries": "3"}, {"initial_delay": "1"}):
         with expect_raises(answer, TypeError):
             retried(answer, Work(0).function(), "works", **settings)()
-    with expect_raises(answer, TypeError, expected="TypeError: the parentheses are missing, @retry_on_error()"):
+    with expect_raises(
+        answer,
+        TypeError,
+        expected="TypeError: the parentheses are missing, @retry_on_error()",
+    ):
         call(answer, "retry_on_error", Work(0).function())

@@ -1,4 +1,6 @@
-"""Exercise 07: events out of bytes by the letter of the standard, and a streamed answer with an honest end."""
+"""Exercise 07: events out of bytes by the letter of the standard, and a streamed answer
+with an honest end.
+"""
 
 import json
 import threading
@@ -9,12 +11,16 @@ import pytest
 from mock_server import MockServer, fault
 from mock_server.fault import Fault
 
-from . import feedback
-from .feedback import Feedback, call, clip, expect, expect_raises, one_line
+from tests.grader import feedback
+from tests.grader.feedback import Feedback, call, clip, expect, expect_raises, one_line
 
 HELLO = [{"role": "user", "content": "Hello"}]
 TEXT = "nonce 4711: 你好 ✅ 👋"
-PIECES = [{"role": "assistant", "content": ""}, {"content": "Hel"}, {"content": "lo"}]  # the deltas of a short answer
+PIECES = [
+    {"role": "assistant", "content": ""},
+    {"content": "Hel"},
+    {"content": "lo"},
+]  # the deltas of a short answer
 DONE = "data: [DONE]\n\n"
 STREAM = {"Content-Type": "text/event-stream"}
 
@@ -25,12 +31,25 @@ def fields(event: Any) -> tuple[str, str, str, int | None]:
 
 
 def check(answer: Any, data: bytes, *wanted: Any, size: int = 0) -> None:
-    """Expect these events of these bytes, whole or in chunks of a size; a text stands for an event with that data."""
-    right = [("message", one, "", None) if isinstance(one, str) else one for one in wanted]
-    chunks = [data[start : start + size] for start in range(0, len(data), size)] if size else [data]
+    """Expect these events of these bytes, whole or in chunks of a size; a text stands
+    for an event with that data.
+    """
+    right = [
+        ("message", one, "", None) if isinstance(one, str) else one for one in wanted
+    ]
+    chunks = (
+        [data[start : start + size] for start in range(0, len(data), size)]
+        if size
+        else [data]
+    )
     found = [fields(event) for event in call(answer, "iter_sse", chunks)]
     did = f"list(iter_sse({clip(repr(chunks), 200)}))"
-    expect(found == right, did=did, saw=f"as (event, data, id, retry): {found}", expected=str(right))
+    expect(
+        found == right,
+        did=did,
+        saw=f"as (event, data, id, retry): {found}",
+        expected=str(right),
+    )
 
 
 def chunk(delta: Any, reason: str | None = None) -> str:
@@ -45,7 +64,9 @@ def stream(*events: str) -> Fault:
 
 
 def script(server: Any, sent: str, reply: Fault) -> None:
-    """Let the server send this reply to the next request. sent: what that is, in words for the learner."""
+    """Let the server send this reply to the next request. sent: what that is, in words
+    for the learner.
+    """
     server.script(reply)
     feedback.log.steps[:] = [f"the server sends {sent}"]
 
@@ -55,8 +76,12 @@ def ask(answer: Any, **options: Any) -> Iterator[str]:
     return iter(call(answer, "stream_chat", HELLO, **options))
 
 
-def failing(answer: Any, wanted: str, *, expected: str = "", **options: Any) -> tuple[str, Any]:
-    """Read a stream that must fail so; return the text that came before, and the exception."""
+def failing(
+    answer: Any, wanted: str, *, expected: str = "", **options: Any
+) -> tuple[str, Any]:
+    """Read a stream that must fail so; return the text that came before, and the
+    exception.
+    """
     pieces: list[str] = []
     with expect_raises(answer, wanted, expected=expected or wanted) as caught:
         for piece in ask(answer, **options):
@@ -76,36 +101,58 @@ def whole(answer: Any, wanted: list[str], why: str, hint: str = "") -> None:
             pieces.append(piece)
     except Exception as error:
         saw = f"{pieces}, then {one_line(error)}"
-        raise Feedback(saw=saw, expected=expected, hint=hint, kind="exception") from error
+        raise Feedback(
+            saw=saw, expected=expected, hint=hint, kind="exception"
+        ) from error
     expect(pieces == wanted, saw=f"pieces: {pieces}", expected=expected, hint=hint)
 
 
 def is_partial(error: Any, text: str) -> None:
     """Expect the text so far in an error."""
-    expect(error.partial == text, saw=f"partial={error.partial!r}", expected=f"partial={text!r}: the text so far")
+    expect(
+        error.partial == text,
+        saw=f"partial={error.partial!r}",
+        expected=f"partial={text!r}: the text so far",
+    )
 
 
-# --- iter_sse --------------------------------------------------------------------------------------------------------
+# --- iter_sse -------------------------------------------------------------------------
 
 
 @pytest.mark.points(1, hint="fields")
 def test_fields(answer, server):
-    """A field is a name, a colon, and a value less one space; comments and unknown names are skipped."""
+    """A field is a name, a colon, and a value less one space; comments and unknown
+    names are skipped.
+    """
     check(answer, b"data:a\n\ndata: b\n\ndata:  c \n\n", "a", "b", " c ")
     check(answer, b"data: a: b:c\n\ndata:\ta\n\n", "a: b:c", "\ta")
-    check(answer, b": hi\n\n:data: a\nsize: 3\nData: x\n data: y\ndata : z\ndata: b\n:\n\n", "b")
+    check(
+        answer,
+        b": hi\n\n:data: a\nsize: 3\nData: x\n data: y\ndata : z\ndata: b\n:\n\n",
+        "b",
+    )
     event = call(answer, "ServerSentEvent")
-    expect(fields(event) == ("message", "", "", None), expected="the defaults: message, no data, no id, no retry")
+    expect(
+        fields(event) == ("message", "", "", None),
+        expected="the defaults: message, no data, no id, no retry",
+    )
 
 
 @pytest.mark.points(1, hint="blank-line")
 def test_blank_lines(answer, server):
-    """A blank line ends an event, and its data lines are joined; without data, or a blank line, there is none."""
+    """A blank line ends an event, and its data lines are joined; without data, or a
+    blank line, there is none.
+    """
     check(answer, b"data: a\ndata:\ndata: b\n\n", "a\n\nb")
     check(answer, b"data\n\ndata\ndata\n\ndata:\n\n", "", "\n", "")
     check(answer, b"\n\n\ndata: a\n\n\n\ndata: b\n\n", "a", "b")
     check(answer, b"event: add\nretry: 5\n\ndata: a\n\n", "a")
-    check(answer, b"event: add\nevent: del\ndata: a\n\ndata: b\n\n", ("del", "a", "", None), "b")
+    check(
+        answer,
+        b"event: add\nevent: del\ndata: a\n\ndata: b\n\n",
+        ("del", "a", "", None),
+        "b",
+    )
     check(answer, b"event: add\nevent:\ndata: a\n\n", "a")
     check(answer, b"data: a\n\ndata: b\n", "a")
     check(answer, b"data: a\n\ndata: b", "a")
@@ -113,11 +160,22 @@ def test_blank_lines(answer, server):
 
 @pytest.mark.points(1, hint="id-and-retry")
 def test_id_and_retry(answer, server):
-    """The id stays until another comes; retry is made of ASCII digits, and belongs to one event."""
-    check(answer, b"id: 1\ndata: a\n\ndata: b\n\n", ("message", "a", "1", None), ("message", "b", "1", None))
-    check(answer, b"id: 1\n\ndata: a\n\nid\ndata: b\n\n", ("message", "a", "1", None), "b")
+    """The id stays until another comes; retry is made of ASCII digits, and belongs to
+    one event.
+    """
+    check(
+        answer,
+        b"id: 1\ndata: a\n\ndata: b\n\n",
+        ("message", "a", "1", None),
+        ("message", "b", "1", None),
+    )
+    check(
+        answer, b"id: 1\n\ndata: a\n\nid\ndata: b\n\n", ("message", "a", "1", None), "b"
+    )
     check(answer, b"id: 1\nid: 2\0\ndata: a\n\n", ("message", "a", "1", None))
-    check(answer, b"retry: 0500\ndata: a\n\ndata: b\n\n", ("message", "a", "", 500), "b")
+    check(
+        answer, b"retry: 0500\ndata: a\n\ndata: b\n\n", ("message", "a", "", 500), "b"
+    )
     check(answer, b"retry: 7\nretry: x\ndata: a\n\n", ("message", "a", "", 7))
     for bad in ("+5", "-5", "1_0", "5s", "5.0", " 5", "5 ", "", "\u0665", "²"):
         check(answer, f"retry: {bad}\ndata: a\n\n".encode(), "a")
@@ -127,20 +185,33 @@ def test_id_and_retry(answer, server):
 def test_line_ends(answer, server):
     """LF, CR and CR LF end a line, and nothing else does."""
     for end in ("\n", "\r", "\r\n"):
-        check(answer, "data: a|data: b||data: c||".replace("|", end).encode(), "a\nb", "c")
+        check(
+            answer, "data: a|data: b||data: c||".replace("|", end).encode(), "a\nb", "c"
+        )
     check(answer, b"data: a\r\ndata: b\rdata: c\n\r\ndata: d\r\n\r", "a\nb\nc", "d")
     check(answer, b"data: a\r\r\ndata: b\n\rdata: c\n\n", "a", "b", "c")
-    check(answer, "data: a\u2028b\x0bc\x0cd\x85e\x1cf\n\n".encode(), "a\u2028b\x0bc\x0cd\x85e\x1cf")
+    check(
+        answer,
+        "data: a\u2028b\x0bc\x0cd\x85e\x1cf\n\n".encode(),
+        "a\u2028b\x0bc\x0cd\x85e\x1cf",
+    )
 
 
 @pytest.mark.points(1, hint="first-bytes")
 def test_first_bytes(answer, server):
-    """A byte order mark is dropped at the very start only; what is no UTF-8 becomes U+FFFD."""
+    """A byte order mark is dropped at the very start only; what is no UTF-8 becomes
+    U+FFFD.
+    """
     mark = b"\xef\xbb\xbf"
     for size in (0, 1, 2):
         check(answer, mark + b"data: a\n\n", "a", size=size)
         check(answer, mark + b"\n" + mark + b"data: a\n\ndata: b\n\n", "b", size=size)
-    check(answer, b"data: a\n\n" + mark + b"data: b\n\ndata: " + mark + b"c\n\n", "a", "\ufeffc")
+    check(
+        answer,
+        b"data: a\n\n" + mark + b"data: b\n\ndata: " + mark + b"c\n\n",
+        "a",
+        "\ufeffc",
+    )
     check(answer, b"data: a\xff\xc3(\xe2\x82\n\n", "a\ufffd\ufffd(\ufffd")
 
 
@@ -154,13 +225,19 @@ def test_split_in_a_character(answer, server):
 
 @pytest.mark.points(1, hint="line-ends")
 def test_split_in_a_line_end(answer, server):
-    """A chunk that ends between CR and LF does not make two line ends of one, nor does an empty one."""
+    """A chunk that ends between CR and LF does not make two line ends of one, nor does
+    an empty one.
+    """
     data = b"data: a\r\ndata: b\r\n\r\ndata: c\r\r\ndata: d\n\r\n"
     for size in range(1, len(data)):
         check(answer, data, "a\nb", "c", "d", size=size)
     chunks = [b"", b"data: a\r", b"", b"\ndata: b\r", b"", b"\r", b"\n\n"]
     found = [fields(event) for event in call(answer, "iter_sse", chunks)]
-    expect(found == [("message", "a\nb", "", None)], saw=str(found), expected="one event, with the data a and b")
+    expect(
+        found == [("message", "a\nb", "", None)],
+        saw=str(found),
+        expected="one event, with the data a and b",
+    )
 
 
 @pytest.mark.points(1, hint="as-it-arrives")
@@ -177,25 +254,47 @@ def test_event_comes_at_once(answer, server):
         event = next(iter(call(answer, "iter_sse", chunks())), None)
         did = f"next(iter_sse({[b'id: 1' + end[:1] + b'data: a' + end, b'data: b' + end]}))"
         is_right = event and fields(event) == ("message", "a", "1", None)
-        expect(is_right, did=did, saw=repr(event or "no event"), expected="an event: data a, id 1")
         expect(
-            len(asked) == 1, did=did, saw="more bytes were asked for first", expected=f"the event as soon as {end} came"
+            is_right,
+            did=did,
+            saw=repr(event or "no event"),
+            expected="an event: data a, id 1",
+        )
+        expect(
+            len(asked) == 1,
+            did=did,
+            saw="more bytes were asked for first",
+            expected=f"the event as soon as {end} came",
         )
 
 
-# --- stream_chat -----------------------------------------------------------------------------------------------------
+# --- stream_chat ----------------------------------------------------------------------
 
 
 @pytest.mark.points(1, hint="where-to-begin")
 def test_text(answer, server):
-    """The pieces are the text of the answer, whatever it says, and none of them is empty."""
+    """The pieces are the text of the answer, whatever it says, and none of them is
+    empty.
+    """
     server.on().reply(text=TEXT)
     pieces = list(ask(answer))
-    expect("".join(pieces) == TEXT, saw=f"pieces: {pieces}", expected=f"pieces that make {TEXT!r}")
-    expect(len(pieces) > 1 and all(pieces), saw=f"pieces: {pieces}", expected="several pieces, none of them empty")
+    expect(
+        "".join(pieces) == TEXT,
+        saw=f"pieces: {pieces}",
+        expected=f"pieces that make {TEXT!r}",
+    )
+    expect(
+        len(pieces) > 1 and all(pieces),
+        saw=f"pieces: {pieces}",
+        expected="several pieces, none of them empty",
+    )
     body = json.loads(server.records[0].body)
     wanted = {"model": "mock-small", "messages": HELLO, "stream": True}
-    expect(wanted.items() <= body.items(), saw=f"sent: {body}", expected="model, messages and stream in the body")
+    expect(
+        wanted.items() <= body.items(),
+        saw=f"sent: {body}",
+        expected="model, messages and stream in the body",
+    )
     for odd, hint in (
         ("\n", "empty-chunks"),
         ("    ", "empty-chunks"),
@@ -204,21 +303,34 @@ def test_text(answer, server):
     ):
         wanted = ["Hel", odd, "lo"]
         events = [chunk({"content": piece}) for piece in wanted]
-        script(server, f"the pieces {wanted}, a finish_reason, [DONE]", stream(*events, chunk({}, "stop"), DONE))
+        script(
+            server,
+            f"the pieces {wanted}, a finish_reason, [DONE]",
+            stream(*events, chunk({}, "stop"), DONE),
+        )
         whole(answer, wanted, f"here {odd!r} is a piece of text like any other", hint)
 
 
 @pytest.mark.points(1, hint="as-it-arrives")
 def test_text_comes_as_it_arrives(answer, server):
-    """Each piece comes as soon as the server has sent it, while there is no end of the stream yet."""
+    """Each piece comes as soon as the server has sent it, while there is no end of the
+    stream yet.
+    """
     server.on().reply(text="one two three")
-    # Of a reply without HTTP chunks, the last one sends the first half: a whole event and the start of the next.
-    halves = stream(chunk({"content": "Hel"}), chunk({"content": "lo"}), chunk({}, "stop"), DONE)
+    # Of a reply without HTTP chunks, the last one sends the first half: a whole event
+    # and the start of the next.
+    halves = stream(
+        chunk({"content": "Hel"}), chunk({"content": "lo"}), chunk({}, "stop"), DONE
+    )
     for count, whole_reply in ((1, fault.ok()), (3, fault.ok()), (1, halves)):
         server.script(whole_reply + fault.stall(after_events=count))
         pieces, problems = [], []
 
-        def read(count: int = count, pieces: list[str] = pieces, problems: list[BaseException] = problems) -> None:
+        def read(
+            count: int = count,
+            pieces: list[str] = pieces,
+            problems: list[BaseException] = problems,
+        ) -> None:
             try:
                 source = ask(answer)
                 pieces += [next(source) for _ in range(count)]
@@ -230,7 +342,9 @@ def test_text_comes_as_it_arrives(answer, server):
         reader.join(2)
         if problems:
             raise problems[0]
-        framing = "a body without HTTP chunks" if whole_reply is halves else "HTTP chunks"
+        framing = (
+            "a body without HTTP chunks" if whole_reply is halves else "HTTP chunks"
+        )
         sent = "1 piece" if count == 1 else f"{count} pieces"
         did = f"stream_chat(…), while the server sends {sent} of text in {framing}, and then nothing"
         saw = f"{len(pieces)} of them after 2 s: more bytes are waited for"
@@ -243,7 +357,11 @@ def test_text_comes_as_it_arrives(answer, server):
 def test_other_spellings(answer, server):
     """Whatever the server's way to write and to cut the stream, the text is the same."""
     server.on().reply(text=TEXT)
-    spellings = [fault.no_space(), fault.comments() + fault.crlf(), fault.no_charset() + fault.slice(3)]
+    spellings = [
+        fault.no_space(),
+        fault.comments() + fault.crlf(),
+        fault.no_charset() + fault.slice(3),
+    ]
     for spelling in spellings:
         server.script(spelling)
         text = "".join(ask(answer))
@@ -252,11 +370,29 @@ def test_other_spellings(answer, server):
 
 @pytest.mark.points(1, hint="empty-chunks")
 def test_chunks_without_text(answer, server):
-    """Chunks without choices, without delta or with null as content bring no piece, and no error."""
+    """Chunks without choices, without delta or with null as content bring no piece, and
+    no error.
+    """
     usage = 'data: {"choices": [], "usage": {"total_tokens": 7}}\n\n'
-    empty = [chunk({"role": "assistant", "content": None}), chunk({}), 'data: {"choices": [{"index": 0}]}\n\n']
-    events = [usage, *empty, *map(chunk, PIECES), chunk({"content": ""}), chunk({}, "stop"), usage, DONE]
-    script(server, "chunks with choices [], without delta, with content null; Hel, lo, [DONE]", stream(*events))
+    empty = [
+        chunk({"role": "assistant", "content": None}),
+        chunk({}),
+        'data: {"choices": [{"index": 0}]}\n\n',
+    ]
+    events = [
+        usage,
+        *empty,
+        *map(chunk, PIECES),
+        chunk({"content": ""}),
+        chunk({}, "stop"),
+        usage,
+        DONE,
+    ]
+    script(
+        server,
+        "chunks with choices [], without delta, with content null; Hel, lo, [DONE]",
+        stream(*events),
+    )
     whole(answer, ["Hel", "lo"], "the other chunks bring no text")
 
 
@@ -266,9 +402,17 @@ def test_two_ways_to_end(answer, server):
     chunks = [chunk(delta) for delta in PIECES]
     no_done = "the stream had a finish_reason, only [DONE] was missing"
     for sent, events, why in (
-        ("Hel, lo, [DONE]", [*chunks, DONE], "the stream had [DONE], only a finish_reason was missing"),
+        (
+            "Hel, lo, [DONE]",
+            [*chunks, DONE],
+            "the stream had [DONE], only a finish_reason was missing",
+        ),
         ("Hel, lo, a finish_reason", [*chunks, chunk({}, "stop")], no_done),
-        ("Hel, lo with the finish_reason in it", [*chunks[:-1], chunk({"content": "lo"}, "length")], no_done),
+        (
+            "Hel, lo with the finish_reason in it",
+            [*chunks[:-1], chunk({"content": "lo"}, "length")],
+            no_done,
+        ),
     ):
         script(server, sent, stream(*events))
         whole(answer, ["Hel", "lo"], why)
@@ -276,13 +420,17 @@ def test_two_ways_to_end(answer, server):
 
 @pytest.mark.points(1, hint="the-end")
 def test_truncated(answer, server):
-    """A stream that stops with neither [DONE] nor finish_reason is an IncompleteStreamError with the text so far."""
+    """A stream that stops with neither [DONE] nor finish_reason is an
+    IncompleteStreamError with the text so far.
+    """
     server.on().reply(text=TEXT)
     server.script(fault.truncate(after_events=2), fault.truncate(after_events=0))
     for _ in range(2):
         text, error = failing(answer, "IncompleteStreamError")
         is_partial(error, text)
-        expect(TEXT.startswith(text), saw=repr(text), expected=f"the beginning of {TEXT!r}")
+        expect(
+            TEXT.startswith(text), saw=repr(text), expected=f"the beginning of {TEXT!r}"
+        )
 
 
 @pytest.mark.points(1, hint="broken-connection")
@@ -293,7 +441,8 @@ def test_broken_connection(answer, server):
     for _ in range(2):
         text, error = failing(answer, "IncompleteStreamError")
         is_partial(error, text)
-    # Twice the same, as two HTTP chunks; the second comes later, since with the break some clients drop what they hold.
+    # Twice the same, as two HTTP chunks; the second comes later, since with the break
+    # some clients drop what they hold.
     events = "".join([*map(chunk, PIECES), chunk({}, "stop")])
     halves = fault.drip(2, 0.1) + fault.slice(len(events))
     script(
@@ -306,22 +455,38 @@ def test_broken_connection(answer, server):
 
 @pytest.mark.points(1, hint="error-event")
 def test_error_event(answer, server):
-    """An error that the server reports in the stream is a StreamError with its message and the text so far."""
+    """An error that the server reports in the stream is a StreamError with its message
+    and the text so far.
+    """
     server.on().reply(text=TEXT)
     server.script(fault.stream_error(after_events=2))
     text, error = failing(answer, "StreamError")
     is_partial(error, text)
-    expect("the model stopped working" in str(error), saw=repr(str(error)), expected="the message of the server in it")
+    expect(
+        "the model stopped working" in str(error),
+        saw=repr(str(error)),
+        expected="the message of the server in it",
+    )
     is_other = not isinstance(error, answer.IncompleteStreamError)
-    expect(is_other, saw=type(error).__name__, expected="StreamError: the server said what was wrong")
+    expect(
+        is_other,
+        saw=type(error).__name__,
+        expected="StreamError: the server said what was wrong",
+    )
 
 
 @pytest.mark.points(1, hint="error-event")
 def test_damaged_event(answer, server):
-    """An event that is no JSON is a StreamError with the text so far, never a hole in the answer."""
+    """An event that is no JSON is a StreamError with the text so far, never a hole in
+    the answer.
+    """
     damaged = 'data: {"choices": [{"ind\n\n'
     events = [*map(chunk, PIECES), damaged, chunk({"content": "!"}, "stop"), DONE]
-    script(server, "Hel, lo, a damaged event: " + repr(damaged) + ", !, a finish_reason, [DONE]", stream(*events))
+    script(
+        server,
+        "Hel, lo, a damaged event: " + repr(damaged) + ", !, a finish_reason, [DONE]",
+        stream(*events),
+    )
     text, error = failing(answer, "StreamError")
     is_partial(error, text)
     expect(text == "Hello", saw=repr(text), expected="'Hello' before the error")
@@ -332,14 +497,30 @@ def test_no_stream(answer, server):
     """What is no stream at all is a StreamError, which says what the server said."""
     _, error = failing(answer, "StreamError", api_key="wrong-key-0000")
     is_partial(error, "")
-    expect("Incorrect API key" in str(error), saw=repr(str(error)), expected="what the server says: Incorrect API key")
+    expect(
+        "Incorrect API key" in str(error),
+        saw=repr(str(error)),
+        expected="what the server says: Incorrect API key",
+    )
     feedback.log.steps.clear()
     server.script(fault.status(200, body={"error": {"message": "overloaded: 4711"}}))
-    _, error = failing(answer, "StreamError", expected="StreamError, because the reply is JSON, and no event stream")
-    expect("overloaded: 4711" in str(error), saw=repr(str(error)), expected="what the server says: overloaded: 4711")
+    _, error = failing(
+        answer,
+        "StreamError",
+        expected="StreamError, because the reply is JSON, and no event stream",
+    )
+    expect(
+        "overloaded: 4711" in str(error),
+        saw=repr(str(error)),
+        expected="what the server says: overloaded: 4711",
+    )
     feedback.log.steps.clear()
     server.script(fault.html(502))
-    failing(answer, "StreamError", expected="StreamError, because the reply is HTML, and no event stream")
+    failing(
+        answer,
+        "StreamError",
+        expected="StreamError, because the reply is HTML, and no event stream",
+    )
 
 
 @pytest.mark.points(1, hint="leave-early")
@@ -350,25 +531,45 @@ def test_leaving_early(answer, server):
     source = ask(answer)
     expect(next(source) == "nonce", expected="the first piece, 'nonce'")
     if hasattr(source, "close"):
-        call(source, "close")  # a for loop does this where nobody else holds the generator
+        call(
+            source, "close"
+        )  # a for loop does this where nobody else holds the generator
     del source
     end = server.wait_for(1, timeout=3.0)[0].end
-    expect(end != "complete", saw="the server could send all of it", expected="a closed connection: nobody reads on")
+    expect(
+        end != "complete",
+        saw="the server could send all of it",
+        expected="a closed connection: nobody reads on",
+    )
 
 
 @pytest.mark.points(1, hint="where-to-begin")
 def test_settings(answer, server, monkeypatch):
-    """Address, key and model come from the arguments, or else the environment; a missing one is a ValueError."""
+    """Address, key and model come from the arguments, or else the environment; a
+    missing one is a ValueError.
+    """
     with MockServer(api_key="another-key-entirely") as other:
-        options = {"base_url": other.base_url + "/", "api_key": other.api_key, "model": "mock-large"}
+        options = {
+            "base_url": other.base_url + "/",
+            "api_key": other.api_key,
+            "model": "mock-large",
+        }
         list(ask(answer, **options))
         record = other.records[0]
-        expect(record.path == "/v1/chat/completions", saw=record.path, expected="the path /v1/chat/completions")
+        expect(
+            record.path == "/v1/chat/completions",
+            saw=record.path,
+            expected="the path /v1/chat/completions",
+        )
         model = json.loads(record.body)["model"]
         expect(model == "mock-large", saw=f"model {model}", expected="model mock-large")
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL"):
         with monkeypatch.context() as patch:
             patch.delenv(name)
-            with expect_raises(answer, ValueError, expected=f"ValueError, because there is no {name}"):
+            with expect_raises(
+                answer, ValueError, expected=f"ValueError, because there is no {name}"
+            ):
                 list(ask(answer))
-    expect(not server.records, saw=f"{len(server.records)} requests", expected="no request")
+    expect(
+        not server.records, saw=f"{len(server.records)} requests", expected="no request"
+    )

@@ -1,4 +1,6 @@
-"""Exercise 08: never too many starts in a window, in order, for threads and for asyncio."""
+"""Exercise 08: never too many starts in a window, in order, for threads and for
+asyncio.
+"""
 
 import asyncio
 import inspect
@@ -14,9 +16,11 @@ import pytest
 import requests
 from mock_server import MockServer
 
-from .feedback import call, expect, expect_raises, run_async
+from tests.grader.feedback import call, expect, expect_raises, run_async
 
-LATE = 0.05  # seconds that a start may be late on a clock of the test's own, for those who look at it in small steps
+# seconds that a start may be late on a clock of the test's own, for those who look at
+# it in small steps
+LATE = 0.05
 
 
 class Clock:
@@ -41,7 +45,9 @@ class Clock:
 
 
 class StandingClock(Clock):
-    """A clock that only the test moves, until all is over: a sleep ends early, since threads may sleep for tasks."""
+    """A clock that only the test moves, until all is over: a sleep ends early, since
+    threads may sleep for tasks.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +60,9 @@ class StandingClock(Clock):
 
 
 def on(answer: Any, clock: Any, max_calls: int, period: float) -> Any:
-    """Return a limiter that uses a clock of ours, and its sleep; but not one that looks elsewhere for the time."""
+    """Return a limiter that uses a clock of ours, and its sleep; but not one that looks
+    elsewhere for the time.
+    """
     if isinstance(clock, Clock):
         probe, began = Clock(), time.monotonic()
         limiter = answer.RateLimiter(1, 0.02, clock=probe, sleep=probe.sleep)
@@ -62,12 +70,31 @@ def on(answer: Any, clock: Any, max_calls: int, period: float) -> Any:
         limiter.acquire()
         did = "limiter = RateLimiter(1, 0.02, clock=clock, sleep=clock.sleep); limiter.acquire(); limiter.acquire()"
         has_waited = probe.sleeps or time.monotonic() - began >= 0.02
-        expect(has_waited, did=did, saw="2 starts at once", expected="the second one 0.02 s later: 1 call in 0.02 s")
+        expect(
+            has_waited,
+            did=did,
+            saw="2 starts at once",
+            expected="the second one 0.02 s later: 1 call in 0.02 s",
+        )
         expected = "the time from the clock that was given"
-        expect(probe.looks, did=did, saw="no call of clock", expected=expected, hint="clock")
+        expect(
+            probe.looks,
+            did=did,
+            saw="no call of clock",
+            expected=expected,
+            hint="clock",
+        )
         expected = "the second acquire() to wait with the sleep that was given"
-        expect(probe.sleeps, did=did, saw="no call of sleep", expected=expected, hint="clock")
-    return call(answer, "RateLimiter", max_calls, period, clock=clock, sleep=clock.sleep)
+        expect(
+            probe.sleeps,
+            did=did,
+            saw="no call of sleep",
+            expected=expected,
+            hint="clock",
+        )
+    return call(
+        answer, "RateLimiter", max_calls, period, clock=clock, sleep=clock.sleep
+    )
 
 
 def starts_of(limiter: Any, clock: Clock, count: int) -> list[float]:
@@ -79,13 +106,21 @@ def starts_of(limiter: Any, clock: Clock, count: int) -> list[float]:
     return starts
 
 
-def never_too_many(times: list[float], began: float, max_calls: int, period: float) -> None:
-    """Expect that nobody came back sooner than the limit allows; whoever came back later may have started sooner."""
+def never_too_many(
+    times: list[float], began: float, max_calls: int, period: float
+) -> None:
+    """Expect that nobody came back sooner than the limit allows; whoever came back
+    later may have started sooner.
+    """
     for number in range(1, len(times) // max_calls + 1):
         count = sum(moment < began + number * period for moment in times)
         allowed = number * max_calls
         saw = f"{count} starts in the first {number * period:g} s"
-        expect(count <= allowed, saw=saw, expected=f"{allowed} at most: {max_calls} in any {period:g} s")
+        expect(
+            count <= allowed,
+            saw=saw,
+            expected=f"{allowed} at most: {max_calls} in any {period:g} s",
+        )
 
 
 def in_threads(functions: list[Callable[[], object]], limit: float = 3.0) -> None:
@@ -98,7 +133,10 @@ def in_threads(functions: list[Callable[[], object]], limit: float = 3.0) -> Non
         except BaseException as error:
             problems.append(error)
 
-    threads = [threading.Thread(target=run, args=(function,), daemon=True) for function in functions]
+    threads = [
+        threading.Thread(target=run, args=(function,), daemon=True)
+        for function in functions
+    ]
     for thread in threads:
         thread.start()
     end = time.monotonic() + limit
@@ -107,20 +145,34 @@ def in_threads(functions: list[Callable[[], object]], limit: float = 3.0) -> Non
     if problems:
         raise problems[0]
     waiting = sum(thread.is_alive() for thread in threads)
-    expect(not waiting, saw=f"{waiting} of {len(threads)} threads wait for ever", expected="a start for everybody")
+    expect(
+        not waiting,
+        saw=f"{waiting} of {len(threads)} threads wait for ever",
+        expected="a start for everybody",
+    )
 
 
-# --- the rule, on a clock of our own ---------------------------------------------------------------------------------
+# --- the rule, on a clock of our own --------------------------------------------------
 
 
 @pytest.mark.points(1, hint="where-to-begin")
 def test_burst(answer, server):
-    """Of 25 calls, where 20 may start in 0.5 s, 20 start at once and the others after 0.5 s."""
+    """Of 25 calls, where 20 may start in 0.5 s, 20 start at once and the others after
+    0.5 s.
+    """
     clock = Clock()
     starts = starts_of(on(answer, clock, 20, 0.5), clock, 25)
-    expect(starts[19] == 0, saw=f"call 20 started after {starts[19]:g} s", expected="20 calls at once")
+    expect(
+        starts[19] == 0,
+        saw=f"call 20 started after {starts[19]:g} s",
+        expected="20 calls at once",
+    )
     late = [start for start in starts[20:] if not 0.5 <= start < 0.5 + LATE]
-    expect(not late, saw=f"the others started at {starts[20:]}", expected="5 calls after 0.5 s")
+    expect(
+        not late,
+        saw=f"the others started at {starts[20:]}",
+        expected="5 calls after 0.5 s",
+    )
 
 
 @pytest.mark.points(1, hint="window")
@@ -132,7 +184,11 @@ def test_edge(answer, server):
     clock.now = 0.5
     call(limiter, "acquire")
     slept = sum(clock.sleeps)
-    expect(slept == 0, saw=f"a wait of {slept:g} s", expected="no wait: the start before was exactly 0.5 s ago")
+    expect(
+        slept == 0,
+        saw=f"a wait of {slept:g} s",
+        expected="no wait: the start before was exactly 0.5 s ago",
+    )
     starts = [0.0, 0.0, 0.0, 0.5, *starts_of(limiter, clock, 11)]
     found = Counter(int(start / 0.5) for start in starts)
     saw = f"starts in each half second: {[found[number] for number in range(5)]}"
@@ -141,7 +197,9 @@ def test_edge(answer, server):
 
 @pytest.mark.points(2, hint="window")
 def test_any_window(answer, server):
-    """Each call starts at the first moment at which no window would hold too many, and not later."""
+    """Each call starts at the first moment at which no window would hold too many, and
+    not later.
+    """
     dice = random.Random(8)
     for _ in range(20):
         max_calls, period = dice.randint(1, 5), dice.choice([0.5, 0.25])
@@ -152,13 +210,19 @@ def test_any_window(answer, server):
         for _ in range(50):
             clock.now += dice.choice([0, 0, 0, 0.125, 0.25, period / 2, period])
             asked = clock()
-            earliest = max(asked, starts[-max_calls] + period) if len(starts) >= max_calls else asked
+            earliest = (
+                max(asked, starts[-max_calls] + period)
+                if len(starts) >= max_calls
+                else asked
+            )
             call(limiter, "acquire")
             starts.append(clock())
             last = [start - starts[0] for start in starts[-max_calls - 1 :]]
             saw = f"starts at {last}, the last asked for at {asked - starts[0]}"
             expected = f"the last at {earliest - starts[0]}, with {max_calls} calls in {period:g} s"
-            expect(earliest <= starts[-1] <= earliest + LATE, saw=saw, expected=expected)
+            expect(
+                earliest <= starts[-1] <= earliest + LATE, saw=saw, expected=expected
+            )
 
 
 @pytest.mark.points(1, hint="record-the-start")
@@ -178,12 +242,18 @@ def test_early_sleeper(answer, server):
     starts = starts_of(on(answer, clock, 1, 0.25), clock, 4)
     gaps = [later - start for start, later in itertools.pairwise(starts)]
     saw = f"starts at {[round(start, 3) for start in starts]}"
-    expect(min(gaps) >= 0.25 - 1e-6, saw=saw, expected="0.25 s between two starts, on a sleep that is short")
+    expect(
+        min(gaps) >= 0.25 - 1e-6,
+        saw=saw,
+        expected="0.25 s between two starts, on a sleep that is short",
+    )
 
 
 @pytest.mark.points(1, hint="settings")
 def test_settings(answer, server):
-    """Fewer than one call, or a period that is not above 0, is a ValueError; the default clock is no wall clock."""
+    """Fewer than one call, or a period that is not above 0, is a ValueError; the
+    default clock is no wall clock.
+    """
     call(answer, "RateLimiter", 1, 0.5)
     parameter = inspect.signature(answer.RateLimiter).parameters.get("clock")
     default = getattr(parameter, "default", None)
@@ -191,7 +261,13 @@ def test_settings(answer, server):
     is_wall_clock = is_clock and abs(default() - time.time()) < 1
     did = "RateLimiter(1, 0.5), with the clock that is the default"
     saw = "the time of day, like that of time.time, which can be set back"
-    expect(not is_wall_clock, did=did, saw=saw, expected="clock=time.monotonic", hint="clock")
+    expect(
+        not is_wall_clock,
+        did=did,
+        saw=saw,
+        expected="clock=time.monotonic",
+        hint="clock",
+    )
     for max_calls, period in [(0, 1.0), (-1, 1.0), (1, 0.0), (1, -1.0)]:
         with expect_raises(answer, ValueError):
             call(answer, "RateLimiter", max_calls, period)
@@ -205,16 +281,28 @@ def test_server_refuses_none(answer, server):
     with MockServer(requests_per_minute=20, clock=clock) as strict:
         limiter = on(answer, clock, 20, 60.0)
         headers = {"Authorization": f"Bearer {strict.api_key}"}
-        body = {"model": "mock-small", "messages": [{"role": "user", "content": "Hello"}]}
+        body = {
+            "model": "mock-small",
+            "messages": [{"role": "user", "content": "Hello"}],
+        }
         with requests.Session() as session:
             for _ in range(25):
                 call(limiter, "acquire")
-                session.post(strict.base_url + "/chat/completions", json=body, headers=headers, timeout=5)
+                session.post(
+                    strict.base_url + "/chat/completions",
+                    json=body,
+                    headers=headers,
+                    timeout=5,
+                )
         statuses = Counter(record.status for record in strict.records)
-    expect(statuses == {200: 25}, saw=f"statuses: {dict(statuses)}", expected="25 times 200, and no 429")
+    expect(
+        statuses == {200: 25},
+        saw=f"statuses: {dict(statuses)}",
+        expected="25 times 200, and no 429",
+    )
 
 
-# --- threads ---------------------------------------------------------------------------------------------------------
+# --- threads --------------------------------------------------------------------------
 
 
 @pytest.mark.points(1, hint="threads")
@@ -238,7 +326,9 @@ def test_threads(answer, server):
 
 
 class Bedroom:
-    """A clock in our hands, and a sleep that ends when we say so; whoever lay down last is woken first."""
+    """A clock in our hands, and a sleep that ends when we say so; whoever lay down last
+    is woken first.
+    """
 
     __name__ = "clock"
 
@@ -268,35 +358,53 @@ class Bedroom:
 @pytest.mark.points(1, hint="first-come")
 def test_threads_stand_in_line(answer, server):
     """Threads start in the order in which they came, whichever wakes first."""
-    for _ in range(3):  # on a busy machine they may come in another order than they were sent
+    for _ in range(
+        3
+    ):  # on a busy machine they may come in another order than they were sent
         room, order = Bedroom(), []
         limiter = on(answer, room, 1, 1.0)
         call(limiter, "acquire")
 
-        def visit(number: int, limiter: Any = limiter, order: list[int] = order) -> None:
+        def visit(
+            number: int, limiter: Any = limiter, order: list[int] = order
+        ) -> None:
             limiter.acquire()
             order.append(number)
 
-        threads = [threading.Thread(target=visit, args=(number,), daemon=True) for number in range(4)]
+        threads = [
+            threading.Thread(target=visit, args=(number,), daemon=True)
+            for number in range(4)
+        ]
         for thread in threads:
             thread.start()
             time.sleep(0.02)
         end = time.monotonic() + 1
         while not room.beds and time.monotonic() < end - 0.5:
             time.sleep(0.01)
-        expect(room.beds, saw="no call of sleep", expected="acquire() to wait with the sleep that it was given")
+        expect(
+            room.beds,
+            saw="no call of sleep",
+            expected="acquire() to wait with the sleep that it was given",
+        )
         while len(order) < 4 and time.monotonic() < end:
             room.pass_time(1.0)
             time.sleep(0.01)
         if order == [0, 1, 2, 3]:
             return
     did = "limiter.acquire() in four threads, one after the other"
-    expect(False, did=did, saw=f"started: {order}", expected="started: [0, 1, 2, 3], since they came in this order")
+    expect(
+        False,
+        did=did,
+        saw=f"started: {order}",
+        expected="started: [0, 1, 2, 3], since they came in this order",
+    )
 
 
 @pytest.mark.points(1, hint="lock-while-waiting")
 def test_no_lock_while_waiting(answer, server):
-    """While a thread sleeps, nobody is locked out: an event loop that uses the same limiter runs on."""
+    """While a thread sleeps, nobody is locked out: an event loop that uses the same
+    limiter runs on.
+    """
     clock, asleep, alarm = Clock(), threading.Event(), threading.Event()
     is_over: list[bool] = []
 
@@ -310,7 +418,11 @@ def test_no_lock_while_waiting(answer, server):
     call(limiter, "acquire")
     sleeper = threading.Thread(target=limiter.acquire, daemon=True)
     sleeper.start()
-    expect(asleep.wait(1), saw="no call of sleep", expected="acquire() to wait with the sleep that it was given")
+    expect(
+        asleep.wait(1),
+        saw="no call of sleep",
+        expected="acquire() to wait with the sleep that it was given",
+    )
 
     async def scenario() -> bool:
         waiter = asyncio.ensure_future(call(limiter, "acquire_async"))
@@ -325,10 +437,14 @@ def test_no_lock_while_waiting(answer, server):
 
     ran_on = run_async(scenario)
     saw = "the loop stood still until the thread had slept"
-    expect(ran_on, saw=saw, expected="a loop that runs on, since no lock is held during a sleep")
+    expect(
+        ran_on,
+        saw=saw,
+        expected="a loop that runs on, since no lock is held during a sleep",
+    )
 
 
-# --- asyncio ---------------------------------------------------------------------------------------------------------
+# --- asyncio --------------------------------------------------------------------------
 
 
 @pytest.mark.points(1, hint="async")
@@ -351,8 +467,17 @@ def test_tasks(answer, server):
     run_async(scenario(range(6, 12)))  # another event loop
     never_too_many(times, began, 4, 0.06)
     took = times[-1] - began
-    expect(took < 1.5, saw=f"12 calls in {took:.1f} s", expected="12 calls in 0.12 s, since 4 may start in 0.06 s")
-    expect(order == [*range(12)], saw=f"started: {order}", expected="0 to 11 in order", hint="first-come")
+    expect(
+        took < 1.5,
+        saw=f"12 calls in {took:.1f} s",
+        expected="12 calls in 0.12 s, since 4 may start in 0.06 s",
+    )
+    expect(
+        order == [*range(12)],
+        saw=f"started: {order}",
+        expected="0 to 11 in order",
+        hint="first-come",
+    )
 
 
 @pytest.mark.points(1, hint="first-come")
@@ -374,12 +499,23 @@ def test_newcomer(answer, server):
         await asyncio.wait_for(asyncio.gather(first, visit("newcomer")), 3)
 
     run_async(scenario)
-    expect(order == ["first", "newcomer"], saw=f"started: {order}", expected="started: first, newcomer")
+    expect(
+        order == ["first", "newcomer"],
+        saw=f"started: {order}",
+        expected="started: first, newcomer",
+    )
 
 
 def waits_its_turn(answer: Any, newcomer: str, visit: Callable[[Any], object]) -> None:
-    """Expect that a newcomer does not pass a thread that waits, even if a start is free by then."""
-    clock, asleep, alarm, started = Clock(), threading.Event(), threading.Event(), threading.Event()
+    """Expect that a newcomer does not pass a thread that waits, even if a start is free
+    by then.
+    """
+    clock, asleep, alarm, started = (
+        Clock(),
+        threading.Event(),
+        threading.Event(),
+        threading.Event(),
+    )
 
     def sleep(seconds: float) -> None:
         asleep.set()
@@ -393,7 +529,11 @@ def waits_its_turn(answer: Any, newcomer: str, visit: Callable[[Any], object]) -
     limiter = call(answer, "RateLimiter", 1, 0.05, clock=clock, sleep=sleep)
     call(limiter, "acquire")
     threading.Thread(target=limiter.acquire, daemon=True).start()
-    expect(asleep.wait(1), saw="no call of sleep", expected="acquire() to wait with the sleep that it was given")
+    expect(
+        asleep.wait(1),
+        saw="no call of sleep",
+        expected="acquire() to wait with the sleep that it was given",
+    )
     clock.now += 1.0  # while the thread still sleeps
     threading.Thread(target=come, daemon=True).start()
     has_passed = started.wait(0.05)
@@ -403,16 +543,30 @@ def waits_its_turn(answer: Any, newcomer: str, visit: Callable[[Any], object]) -
         clock.now += 0.05
     did = f"limiter.acquire(); a thread calls it again, and sleeps; the period ends; {newcomer} comes"
     saw = f"{newcomer} that came later has started, and the thread still sleeps"
-    expect(not has_passed, did=did, saw=saw, expected="the thread to start first, since it came first")
+    expect(
+        not has_passed,
+        did=did,
+        saw=saw,
+        expected="the thread to start first, since it came first",
+    )
     saw = f"no start for {newcomer}"
-    expect(started.is_set(), did=did, saw=saw, expected="a start for the thread, and 0.05 s later for the other")
+    expect(
+        started.is_set(),
+        did=did,
+        saw=saw,
+        expected="a start for the thread, and 0.05 s later for the other",
+    )
 
 
 @pytest.mark.points(1, hint="first-come")
 def test_one_line(answer, server):
-    """Threads and tasks stand in one line: neither a new thread nor a new task passes a thread that waits."""
+    """Threads and tasks stand in one line: neither a new thread nor a new task passes a
+    thread that waits.
+    """
     waits_its_turn(answer, "a second thread", lambda limiter: limiter.acquire())
-    waits_its_turn(answer, "a task", lambda limiter: asyncio.run(limiter.acquire_async()))
+    waits_its_turn(
+        answer, "a task", lambda limiter: asyncio.run(limiter.acquire_async())
+    )
 
 
 @pytest.mark.points(1, hint="async")
@@ -431,7 +585,11 @@ def test_loop_runs_on(answer, server):
         return rounds
 
     rounds = run_async(scenario)
-    expect(rounds > 2, saw=f"{rounds} rounds of another task", expected="many rounds in these 0.1 s")
+    expect(
+        rounds > 2,
+        saw=f"{rounds} rounds of another task",
+        expected="many rounds in these 0.1 s",
+    )
 
 
 @pytest.mark.points(1, hint="cancelled")
@@ -443,7 +601,9 @@ def test_cancelled(answer, server):
 
     async def scenario() -> None:
         await call(limiter, "acquire_async")
-        tasks = [asyncio.ensure_future(call(limiter, "acquire_async")) for _ in range(13)]
+        tasks = [
+            asyncio.ensure_future(call(limiter, "acquire_async")) for _ in range(13)
+        ]
         await asyncio.sleep(0.02)
         for place in (4, 0, 9, 1, 2, 3, 5, 6, 7, 8, 10, 11):
             tasks[place].cancel()
@@ -452,7 +612,12 @@ def test_cancelled(answer, server):
         done, _ = await asyncio.wait(tasks, timeout=1.0)
         clock.is_over.set()
         saw = "the last of 13 waits on"
-        expect(tasks[12] in done, did=did, saw=saw, expected="a start for it after 0.1 s: the 12 others gave up")
+        expect(
+            tasks[12] in done,
+            did=did,
+            saw=saw,
+            expected="a start for it after 0.1 s: the 12 others gave up",
+        )
         cancelled = sum(task.cancelled() for task in tasks)
         saw = f"{cancelled} of 12 cancelled tasks ended so"
         expect(cancelled == 12, did=did, saw=saw, expected="CancelledError in all 12")
@@ -484,7 +649,12 @@ def test_cancelled_takes_no_start(answer, server):
     has_started = run_async(scenario)
     did = "await limiter.acquire_async(); 3 tasks call it again and are cancelled; 0.075 s later it is called once more"
     saw = "no start for the newcomer"
-    expect(has_started, did=did, saw=saw, expected="a start at once: the window of 0.05 s is over, and free")
+    expect(
+        has_started,
+        did=did,
+        saw=saw,
+        expected="a start at once: the window of 0.05 s is over, and free",
+    )
 
 
 @pytest.mark.points(1, hint="async")
@@ -497,20 +667,31 @@ def test_one_limit_for_both(answer, server):
         call(limiter, "acquire")
         task = asyncio.ensure_future(call(limiter, "acquire_async"))
         done, _ = await asyncio.wait([task], timeout=1)
-        expect(done, saw="call 2 waits", expected="two calls at once: 2 may start in 0.25 s", hint="where-to-begin")
+        expect(
+            done,
+            saw="call 2 waits",
+            expected="two calls at once: 2 may start in 0.25 s",
+            hint="where-to-begin",
+        )
         await task
 
     run_async(scenario)
     call(limiter, "acquire")
-    expect(0.25 <= clock() < 0.25 + LATE, saw=f"call 3 started at {clock()} s", expected="call 3 to start at 0.25 s")
+    expect(
+        0.25 <= clock() < 0.25 + LATE,
+        saw=f"call 3 started at {clock()} s",
+        expected="call 3 to start at 0.25 s",
+    )
 
 
-# --- the decorator ---------------------------------------------------------------------------------------------------
+# --- the decorator --------------------------------------------------------------------
 
 
 @pytest.mark.points(1, hint="decorator")
 def test_decorator(answer, server):
-    """A decorated function waits for its start, and else is what it was; functions may share a limiter."""
+    """A decorated function waits for its start, and else is what it was; functions may
+    share a limiter.
+    """
     clock = Clock()
     limiter = on(answer, clock, 2, 0.5)
 
@@ -521,13 +702,29 @@ def test_decorator(answer, server):
 
     other_function = limiter(lambda: "other")
     names = (getattr(divide, "__name__", ""), divide.__doc__)
-    expect(names == ("divide", "Divide."), saw=f"name and docstring {names}", expected="those of the function")
-    expect(call(divide, "", 8.0, other=4.0) == 2.0, expected="2.0, the result of the function")
-    with expect_raises(answer, ZeroDivisionError, expected="the ZeroDivisionError of the function"):
+    expect(
+        names == ("divide", "Divide."),
+        saw=f"name and docstring {names}",
+        expected="those of the function",
+    )
+    expect(
+        call(divide, "", 8.0, other=4.0) == 2.0,
+        expected="2.0, the result of the function",
+    )
+    with expect_raises(
+        answer, ZeroDivisionError, expected="the ZeroDivisionError of the function"
+    ):
         call(divide, "", 8.0, other=0.0)
     expect(clock() == 0, saw=f"{clock()} s have passed", expected="two calls at once")
-    expect(call(other_function, "") == "other", expected="'other', the result of the function")
-    expect(0.5 <= clock() < 0.5 + LATE, saw=f"call 3 started at {clock()} s", expected="call 3 to start at 0.5 s")
+    expect(
+        call(other_function, "") == "other",
+        expected="'other', the result of the function",
+    )
+    expect(
+        0.5 <= clock() < 0.5 + LATE,
+        saw=f"call 3 started at {clock()} s",
+        expected="call 3 to start at 0.5 s",
+    )
 
 
 @pytest.mark.points(1, hint="decorator")
@@ -551,5 +748,7 @@ def test_async_decorator(answer, server):
 
     began = time.monotonic()
     results = run_async(scenario)
-    expect(results == [1, 2, 3, 4], expected="[1, 2, 3, 4], the results of the function")
+    expect(
+        results == [1, 2, 3, 4], expected="[1, 2, 3, 4], the results of the function"
+    )
     never_too_many(times, began, 2, 0.1)

@@ -13,19 +13,36 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .grader import FOLDER, ROOT, Case, Pool, complaints, exercises, find_cases, grade_all
+from .grader import (
+    FOLDER,
+    ROOT,
+    Case,
+    Pool,
+    complaints,
+    exercises,
+    find_cases,
+    grade_all,
+)
 from .mutants import mutants
 
 KINDS = ("reference", "stub", "right", "wrong")
 
 
 def judge_sets(pool: Pool, only: list[str]) -> bool:
-    """Grade references, stubs, right and wrong answers; print the figures; say whether all is as it should be."""
+    """Grade references, stubs, right and wrong answers; print the figures; say whether
+    all is as it should be.
+    """
     cases = find_cases(only)
     count: Counter[tuple[str, str]] = Counter()
     good: Counter[tuple[str, str]] = Counter()
     wrong = []
-    for case, grade in tqdm(grade_all(pool, cases), total=len(cases), unit="answer", leave=False, disable=None):
+    for case, grade in tqdm(
+        grade_all(pool, cases),
+        total=len(cases),
+        unit="answer",
+        leave=False,
+        disable=None,
+    ):
         count[case.exercise, case.kind] += 1
         if found := complaints(case, grade):
             wrong.append(f"{case}: {'; '.join(found)}")
@@ -34,9 +51,25 @@ def judge_sets(pool: Pool, only: list[str]) -> bool:
     print(f"{'':24}" + "".join(f"{kind:>12}" for kind in KINDS))
     names = [name for name in exercises() if any(count[name, kind] for kind in KINDS)]
     for name in names:
-        print(f"{name:24}" + "".join(f"{f'{good[name, kind]} of {count[name, kind]}':>12}" for kind in KINDS))
-    sums = [(sum(good[name, kind] for name in names), sum(count[name, kind] for name in names)) for kind in KINDS]
-    phrases = ("references accepted", "stubs rejected", "right answers accepted", "wrong answers rejected as intended")
+        print(
+            f"{name:24}"
+            + "".join(
+                f"{f'{good[name, kind]} of {count[name, kind]}':>12}" for kind in KINDS
+            )
+        )
+    sums = [
+        (
+            sum(good[name, kind] for name in names),
+            sum(count[name, kind] for name in names),
+        )
+        for kind in KINDS
+    ]
+    phrases = (
+        "references accepted",
+        "stubs rejected",
+        "right answers accepted",
+        "wrong answers rejected as intended",
+    )
     print()
     for phrase, (some, all_of_them) in zip(phrases, sums, strict=True):
         print(f"{phrase}: {some} of {all_of_them}")
@@ -45,7 +78,9 @@ def judge_sets(pool: Pool, only: list[str]) -> bool:
 
 
 def judge_mutants(pool: Pool, only: list[str]) -> bool:
-    """Grade the mutants of the references; print how many are rejected, and the others with the reason."""
+    """Grade the mutants of the references; print how many are rejected, and the others
+    with the reason.
+    """
     reasons = tomllib.loads((FOLDER / "survivors.toml").read_text(encoding="utf-8"))
     killed, total, unexplained = 0, 0, 0
     with tempfile.TemporaryDirectory() as scratch:
@@ -62,7 +97,11 @@ def judge_mutants(pool: Pool, only: list[str]) -> bool:
                 cases.append(Case("mutant", exercise, path))
             survivors = []
             graded = tqdm(
-                grade_all(pool, cases, stop_early=True), total=len(cases), desc=exercise, leave=False, disable=None
+                grade_all(pool, cases, stop_early=True),
+                total=len(cases),
+                desc=exercise,
+                leave=False,
+                disable=None,
             )
             for mutant, (_, grade) in zip(made, graded, strict=True):
                 if grade.is_right:
@@ -70,27 +109,49 @@ def judge_mutants(pool: Pool, only: list[str]) -> bool:
             known = reasons.get(exercise, {})
             total, killed = total + len(made), killed + len(made) - len(survivors)
             share = (len(made) - len(survivors)) / max(len(made), 1)
-            print(f"{exercise:24}{len(made) - len(survivors):5} of {len(made):4} mutants killed ({share:.0%})")
+            print(
+                f"{exercise:24}{len(made) - len(survivors):5} of {len(made):4} "
+                f"mutants killed ({share:.0%})"
+            )
             for name in survivors:
                 unexplained += name not in known
-                print(f"    {name}\n        {known.get(name, 'NO REASON GIVEN in survivors.toml')}")
+                print(
+                    f"    {name}\n        "
+                    f"{known.get(name, 'NO REASON GIVEN in survivors.toml')}"
+                )
             for name in known:
                 if name not in survivors:
-                    print(f"    in survivors.toml, but killed or no mutant any more: {name}")
+                    print(
+                        "    in survivors.toml, but killed or no mutant any more: "
+                        f"{name}"
+                    )
             sys.stdout.flush()
-    print(f"\nmutants killed: {killed} of {total} ({killed / max(total, 1):.1%}); without a reason: {unexplained}\n")
+    print(
+        f"\nmutants killed: {killed} of {total} ({killed / max(total, 1):.1%}); "
+        f"without a reason: {unexplained}\n"
+    )
     return not unexplained
 
 
 def judge_repeats(pool: Pool, only: list[str], times: int) -> bool:
-    """Grade the references many times, on a machine that is busy besides; print how often one was not accepted."""
+    """Grade the references many times, on a machine that is busy besides; print how
+    often one was not accepted.
+    """
     cases = [case for case in find_cases(only) if case.kind == "reference"] * times
     flakes = []
     with ExitStack() as stack:
         for _ in range(os.cpu_count() or 2):
-            busy = stack.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+            busy = stack.enter_context(
+                subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            )
             stack.callback(busy.kill)
-        for case, grade in tqdm(grade_all(pool, cases), total=len(cases), unit="answer", leave=False, disable=None):
+        for case, grade in tqdm(
+            grade_all(pool, cases),
+            total=len(cases),
+            unit="answer",
+            leave=False,
+            disable=None,
+        ):
             if not grade.is_right:
                 flakes.append(f"{case}: {grade.explain()}")
     runs = f"{times} runs of each reference, on processors kept busy"
@@ -100,11 +161,32 @@ def judge_repeats(pool: Pool, only: list[str], times: int) -> bool:
 
 def main() -> int:
     """Do what the command line asks for; return 1 if something is not as it should be."""
-    parser = argparse.ArgumentParser(prog="python -m tests.quality", description=__doc__)
-    parser.add_argument("--only", action="append", default=[], metavar="NN", help="only this exercise; may be repeated")
-    parser.add_argument("--mutants", action="store_true", help="grade the mutants of the references (many minutes)")
-    parser.add_argument("--repeat", type=int, metavar="N", help="grade each reference N times under load, as 200")
-    parser.add_argument("--jobs", type=int, help="processes at once; default: two for each processor, and one")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.quality", description=__doc__
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NN",
+        help="only this exercise; may be repeated",
+    )
+    parser.add_argument(
+        "--mutants",
+        action="store_true",
+        help="grade the mutants of the references (many minutes)",
+    )
+    parser.add_argument(
+        "--repeat",
+        type=int,
+        metavar="N",
+        help="grade each reference N times under load, as 200",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        help="processes at once; default: two for each processor, and one",
+    )
     options = parser.parse_args()
     start = time.monotonic()
     with Pool(options.jobs) as pool:

@@ -1,6 +1,8 @@
-"""Small changes to the code of a reference answer, one at a time: a good grader rejects what they make of it.
+"""Small changes to the code of a reference answer, one at a time: a good grader rejects
+what they make of it.
 
-Not changed: docstrings, annotations, texts of messages (in f-strings and in what is raised), `__all__`, and what stands
+Not changed: docstrings, annotations, texts of messages (in f-strings and in what is
+    raised), `__all__`, and what stands
 under `if __name__ == "__main__":`; no test of behaviour could tell, or should.
 """
 
@@ -33,7 +35,9 @@ _SWAPS: dict[type[ast.AST], type[ast.AST]] = {
 
 
 class Mutant(NamedTuple):
-    """A changed answer. name: where the change is and what it is; it stays the same when other lines move."""
+    """A changed answer. name: where the change is and what it is; it stays the same
+    when other lines move.
+    """
 
     name: str
     code: str
@@ -50,15 +54,23 @@ def mutants(path: Path) -> list[Mutant]:
             before = _headline(_statement(same_parents, same_node))
             _changes(same_node, same_parents)[number]()
             after = _headline(_statement(same_parents, same_node))
-            name = f"{_where(parents)}: {before} => {after}" if after != before else f"{_where(parents)}: no {before}"
+            name = (
+                f"{_where(parents)}: {before} => {after}"
+                if after != before
+                else f"{_where(parents)}: no {before}"
+            )
             count = sum(one.startswith(name) for one in found)
             name += f" ({count + 1})" if name in found else ""
             found[name] = Mutant(name, ast.unparse(ast.fix_missing_locations(changed)))
     return list(found.values())
 
 
-def _walk(node: ast.AST, parents: tuple[ast.AST, ...]) -> Iterator[tuple[tuple[ast.AST, ...], ast.AST]]:
-    """Yield the nodes whose change could be seen, each with those around it, outermost first."""
+def _walk(
+    node: ast.AST, parents: tuple[ast.AST, ...]
+) -> Iterator[tuple[tuple[ast.AST, ...], ast.AST]]:
+    """Yield the nodes whose change could be seen, each with those around it, outermost
+    first.
+    """
     yield parents, node
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "type_params"):
@@ -75,17 +87,25 @@ def _is_left_out(node: ast.AST, parent: ast.AST) -> bool:
         return True
     if isinstance(node, ast.Assign) and "__all__" in ast.unparse(node.targets[0]):
         return True
-    if isinstance(node, ast.Import | ast.ImportFrom | ast.JoinedStr | ast.FormattedValue):
+    if isinstance(
+        node, ast.Import | ast.ImportFrom | ast.JoinedStr | ast.FormattedValue
+    ):
         return True
     is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
-    return is_text and isinstance(parent, ast.Call) and ast.unparse(parent.func).endswith(("Error", "Warning", "warn"))
+    return (
+        is_text
+        and isinstance(parent, ast.Call)
+        and ast.unparse(parent.func).endswith(("Error", "Warning", "warn"))
+    )
 
 
 def _changes(node: ast.AST, parents: tuple[ast.AST, ...]) -> list[Callable[[], None]]:
     """Return what can be changed about a node: functions that do it."""
     changes: list[Callable[[], None]] = []
 
-    def set_to(target: ast.AST, field: str, value: object, place: int | None = None) -> Callable[[], None]:
+    def set_to(
+        target: ast.AST, field: str, value: object, place: int | None = None
+    ) -> Callable[[], None]:
         def change() -> None:
             if place is None:
                 setattr(target, field, value)
@@ -108,25 +128,45 @@ def _changes(node: ast.AST, parents: tuple[ast.AST, ...]) -> list[Callable[[], N
             changes.append(set_to(node, "value", value))
     elif isinstance(node, ast.Call):
         for place, _ in enumerate(node.keywords):
-            changes.append(set_to(node, "keywords", [one for one in node.keywords if one is not node.keywords[place]]))
+            changes.append(
+                set_to(
+                    node,
+                    "keywords",
+                    [one for one in node.keywords if one is not node.keywords[place]],
+                )
+            )
     elif isinstance(node, ast.Return) and node.value and not _is_none(node.value):
         changes.append(set_to(node, "value", ast.Constant(None)))
     elif isinstance(node, ast.If | ast.While | ast.IfExp):
-        changes += [set_to(node, "test", ast.Constant(True)), set_to(node, "test", ast.Constant(False))]
+        changes += [
+            set_to(node, "test", ast.Constant(True)),
+            set_to(node, "test", ast.Constant(False)),
+        ]
     elif isinstance(node, ast.Break):
         changes.append(_replace(node, ast.Continue(), parents))
     elif isinstance(node, ast.Continue):
         changes.append(_replace(node, ast.Break(), parents))
     if isinstance(node, ast.Expr | ast.Raise | ast.AugAssign | ast.Delete | ast.Assign):
         changes.append(_replace(node, ast.Pass(), parents))
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.decorator_list:
+    if (
+        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and node.decorator_list
+    ):
         changes.append(set_to(node, "decorator_list", node.decorator_list[1:]))
-    return [change for change in changes if not (isinstance(node, ast.While) and _is_true(node.test))] or (
-        [set_to(node, "test", ast.Constant(False))] if isinstance(node, ast.While) else []
+    return [
+        change
+        for change in changes
+        if not (isinstance(node, ast.While) and _is_true(node.test))
+    ] or (
+        [set_to(node, "test", ast.Constant(False))]
+        if isinstance(node, ast.While)
+        else []
     )
 
 
-def _replace(node: ast.AST, other: ast.AST, parents: tuple[ast.AST, ...]) -> Callable[[], None]:
+def _replace(
+    node: ast.AST, other: ast.AST, parents: tuple[ast.AST, ...]
+) -> Callable[[], None]:
     def change() -> None:
         for field, value in ast.iter_fields(parents[-1]):
             if value is node:
@@ -159,12 +199,18 @@ def _is_true(node: ast.AST) -> bool:
 
 def _where(parents: tuple[ast.AST, ...]) -> str:
     named = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    return ".".join(node.name for node in parents if isinstance(node, named)) or "module"
+    return (
+        ".".join(node.name for node in parents if isinstance(node, named)) or "module"
+    )
 
 
 def _statement(parents: tuple[ast.AST, ...], node: ast.AST) -> ast.AST:
-    """Return the statement that a node belongs to, or, for a statement, the one around it that shows its change."""
-    return next((one for one in (node, *reversed(parents)) if isinstance(one, ast.stmt)), node)
+    """Return the statement that a node belongs to, or, for a statement, the one around
+    it that shows its change.
+    """
+    return next(
+        (one for one in (node, *reversed(parents)) if isinstance(one, ast.stmt)), node
+    )
 
 
 def _headline(node: ast.AST) -> str:

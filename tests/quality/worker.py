@@ -1,4 +1,6 @@
-"""Grade the answers that the standard input names, a JSON object a line, and print each grade as such a line."""
+"""Grade the answers that the standard input names, a JSON object a line, and print each
+grade as such a line.
+"""
 
 import json
 import os
@@ -6,10 +8,10 @@ import sys
 
 import pytest
 
-from lessons.results import Result
+from lessons.course.results import Result
+from tests.grader import sandbox
+from tests.grader.plugin import result_of
 
-from ..exercises import limits
-from ..exercises.grading import result_of
 from .grader import ROOT, to_json
 
 MEMORY = 3 << 30  # bytes: a mutant may collect without end
@@ -29,9 +31,19 @@ class Collector:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, exitstatus: int) -> None:
-        """Send the grade: now, since a thread that never ends can make the end of this process necessary."""
-        trouble = "" if exitstatus in (0, 1, 2) and self.results else f"pytest ended with status {int(exitstatus)}"
-        grade = {"results": to_json(self.results), "trouble": trouble, "is_last": limits.is_stuck()}
+        """Send the grade: now, since a thread that never ends can make the end of this
+        process necessary.
+        """
+        trouble = (
+            ""
+            if exitstatus in (0, 1, 2) and self.results
+            else f"pytest ended with status {int(exitstatus)}"
+        )
+        grade = {
+            "results": to_json(self.results),
+            "trouble": trouble,
+            "is_last": sandbox.is_stuck(),
+        }
         print(json.dumps(grade), file=channel, flush=True)
 
 
@@ -50,9 +62,23 @@ def main() -> None:
     for line in sys.stdin:
         job = json.loads(line)
         test_file = ROOT / "tests" / "exercises" / f"test_{job['exercise']}.py"
-        arguments = [str(test_file), "--submission", job["path"], "-o", "addopts=", "-q", "-p", "no:cacheprovider"]
-        arguments += ["-p", "no:unraisableexception"]  # it tidies up the memory after every answer, which takes long
-        pytest.main([*arguments, *(["-x"] if job["stop_early"] else [])], plugins=[Collector()])
+        arguments = [
+            str(test_file),
+            "--submission",
+            job["path"],
+            "-o",
+            "addopts=",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+        ]
+        arguments += [
+            "-p",
+            "no:unraisableexception",
+        ]  # it tidies up the memory after every answer, which takes long
+        pytest.main(
+            [*arguments, *(["-x"] if job["stop_early"] else [])], plugins=[Collector()]
+        )
 
 
 if __name__ == "__main__":

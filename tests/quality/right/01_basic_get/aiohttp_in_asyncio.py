@@ -1,4 +1,6 @@
-"""With aiohttp under asyncio.run: its limit of 5 minutes for the whole call is off, and silence has one."""
+"""With aiohttp under asyncio.run: its limit of 5 minutes for the whole call is off, and
+silence has one.
+"""
 
 import asyncio
 import json
@@ -9,7 +11,10 @@ import requests
 
 async def fetch(url, params, seconds):
     limit = aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds)
-    async with aiohttp.ClientSession(timeout=limit) as session, session.get(url, params=params) as response:
+    async with (
+        aiohttp.ClientSession(timeout=limit) as session,
+        session.get(url, params=params) as response,
+    ):
         body = await response.read()
         if response.status >= 400:
             raise requests.HTTPError(f"{response.status} {response.reason}")

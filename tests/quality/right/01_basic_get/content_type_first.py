@@ -1,4 +1,6 @@
-"""With requests: the Content-Type looked at before the body, an exception class of its own, a generator of pages."""
+"""With requests: the Content-Type looked at before the body, an exception class of its
+own, a generator of pages.
+"""
 
 from itertools import chain
 
@@ -38,4 +40,9 @@ def pages(url, params):
 
 
 def fetch_all(url, params=None):
-    return list(chain.from_iterable(page if isinstance(page, list) else page["items"] for page in pages(url, params)))
+    return list(
+        chain.from_iterable(
+            page if isinstance(page, list) else page["items"]
+            for page in pages(url, params)
+        )
+    )

@@ -1,4 +1,6 @@
-"""With http.client, a level lower: a connection, a path, a reply; urllib.parse writes the query."""
+"""With http.client, a level lower: a connection, a path, a reply; urllib.parse writes
+the query.
+"""
 
 import http.client
 import json
@@ -12,7 +14,11 @@ def get(url, params, timeout):
     query = "&".join(filter(None, [parts.query, urlencode(params or {})]))
     connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
     try:
-        connection.request("GET", parts.path + (f"?{query}" if query else ""), headers={"Accept": "application/json"})
+        connection.request(
+            "GET",
+            parts.path + (f"?{query}" if query else ""),
+            headers={"Accept": "application/json"},
+        )
         reply = connection.getresponse()
         body = reply.read()
     finally:
@@ -27,7 +33,10 @@ def parse(reply, body):
         return json.loads(body)
     except ValueError as error:
         kind = reply.getheader("Content-Type", "nothing named")
-        raise ValueError(f"expected JSON, got {kind}, which begins {body[:30].decode('utf-8', 'replace')}") from error
+        raise ValueError(
+            f"expected JSON, got {kind}, which begins "
+            f"{body[:30].decode('utf-8', 'replace')}"
+        ) from error
 
 
 def get_json(url, params=None, timeout=10.0):

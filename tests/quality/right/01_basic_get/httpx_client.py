@@ -1,4 +1,6 @@
-"""With httpx: one client for all pages, and its errors turned into the one that is asked for."""
+"""With httpx: one client for all pages, and its errors turned into the one that is
+asked for.
+"""
 
 import httpx
 import requests
@@ -14,7 +16,9 @@ def load(client, url, params=None):
         return response, response.json()
     except ValueError as error:
         kind = response.headers.get("content-type")
-        raise ValueError(f"The body is {kind!r} and begins with {response.text[:100]!r}") from error
+        raise ValueError(
+            f"The body is {kind!r} and begins with {response.text[:100]!r}"
+        ) from error
 
 
 def get_json(url, params=None, timeout=10.0):
@@ -27,6 +31,8 @@ def fetch_all(url, params=None):
         response, page = load(client, url, params)
         items = list(page["items"] if isinstance(page, dict) else page)
         while "next" in response.links:
-            response, page = load(client, response.url.join(response.links["next"]["url"]))
+            response, page = load(
+                client, response.url.join(response.links["next"]["url"])
+            )
             items += page["items"] if isinstance(page, dict) else page
     return items

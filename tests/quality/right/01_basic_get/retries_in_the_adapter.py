@@ -5,7 +5,13 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
 SESSION = requests.Session()
-POLICY = Retry(total=2, backoff_factor=0.05, status_forcelist=[500, 502, 503, 504], raise_on_status=False, read=False)
+POLICY = Retry(
+    total=2,
+    backoff_factor=0.05,
+    status_forcelist=[500, 502, 503, 504],
+    raise_on_status=False,
+    read=False,
+)
 SESSION.mount("http://", HTTPAdapter(max_retries=POLICY))
 
 
@@ -15,7 +21,9 @@ def load(url, params, timeout):
     try:
         return response, response.json()
     except ValueError as error:
-        raise ValueError(f"{response.headers.get('Content-Type')}: {response.text[:100]}") from error
+        raise ValueError(
+            f"{response.headers.get('Content-Type')}: {response.text[:100]}"
+        ) from error
 
 
 def get_json(url, params=None, timeout=10.0):

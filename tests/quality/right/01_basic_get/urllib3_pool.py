@@ -1,4 +1,6 @@
-"""With urllib3, the library below requests, which by itself asks a silent server four times."""
+"""With urllib3, the library below requests, which by itself asks a silent server four
+times.
+"""
 
 import requests
 import urllib3
@@ -8,14 +10,21 @@ POOL = urllib3.PoolManager()
 
 
 def ask(url, params=None, timeout=10.0):
-    reply = POOL.request("GET", url, fields=params, timeout=urllib3.Timeout(connect=timeout, read=timeout))
+    reply = POOL.request(
+        "GET",
+        url,
+        fields=params,
+        timeout=urllib3.Timeout(connect=timeout, read=timeout),
+    )
     if not 200 <= reply.status < 300:
         raise requests.HTTPError(f"HTTP {reply.status} from {url}")
     try:
         return reply.json(), reply.headers
     except ValueError as error:
         start = reply.data[:64].decode(errors="replace")
-        raise ValueError(f"{reply.headers.get('content-type')} in place of JSON: {start}") from error
+        raise ValueError(
+            f"{reply.headers.get('content-type')} in place of JSON: {start}"
+        ) from error
 
 
 def get_json(url, params=None, timeout=10.0):
@@ -27,7 +36,10 @@ def fetch_all(url, params=None):
     page, headers = ask(url, params)
     while True:
         everything.extend(page.get("items", []) if isinstance(page, dict) else page)
-        rels = {link["rel"]: link["url"] for link in parse_header_links(headers.get("Link", ""))}
+        rels = {
+            link["rel"]: link["url"]
+            for link in parse_header_links(headers.get("Link", ""))
+        }
         if "next" not in rels:
             return everything
         page, headers = ask(rels["next"])

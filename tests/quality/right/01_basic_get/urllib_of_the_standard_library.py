@@ -1,4 +1,6 @@
-"""With urllib.request, which raises an HTTPError of its own, and a regular expression for the Link header."""
+"""With urllib.request, which raises an HTTPError of its own, and a regular expression
+for the Link header.
+"""
 
 import json
 import re
@@ -20,7 +22,9 @@ def read(url, params, timeout):
     try:
         return json.loads(body), headers
     except ValueError:
-        raise ValueError(f"{headers['Content-Type']} is not JSON: {body[:40]}") from None
+        raise ValueError(
+            f"{headers['Content-Type']} is not JSON: {body[:40]}"
+        ) from None
 
 
 def get_json(url, params=None, timeout=10.0):

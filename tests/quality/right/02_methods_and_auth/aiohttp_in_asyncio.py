@@ -15,7 +15,9 @@ class AgentsAPI:
             headers = {"Authorization": f"Bearer {token}"}
             async with (
                 aiohttp.ClientSession(base_url, headers=headers) as session,
-                session.request(method, path, json=body, allow_redirects=False) as response,
+                session.request(
+                    method, path, json=body, allow_redirects=False
+                ) as response,
             ):
                 text = await response.text()
                 if response.status in (401, 403):
@@ -28,7 +30,9 @@ class AgentsAPI:
                     raise ConnectionError(f"{response.status}: {text}")
                 return await response.json() if text else None
 
-        self.send = lambda method, path, body=None: asyncio.run(send(method, path, body))
+        self.send = lambda method, path, body=None: asyncio.run(
+            send(method, path, body)
+        )
 
     def create(self, name, status="active"):
         return self.send("POST", "/agents", {"name": name, "status": status})

@@ -1,4 +1,6 @@
-"""With requests: a dataclass that hides the token, a Session, and a look at the list after a lost reply."""
+"""With requests: a dataclass that hides the token, a Session, and a look at the list
+after a lost reply.
+"""
 
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,7 +21,11 @@ class AgentsAPI:
 
     def _send(self, method, path, **options):
         response = self.session.request(
-            method, self.base_url + path, timeout=(3.05, 30), allow_redirects=False, **options
+            method,
+            self.base_url + path,
+            timeout=(3.05, 30),
+            allow_redirects=False,
+            **options,
         )
         if response.is_redirect:
             raise RuntimeError(f"{response.status_code} leads elsewhere")
@@ -41,7 +47,9 @@ class AgentsAPI:
             return self._send("POST", "/agents", json=body).json()
         except requests.ConnectionError:
             found = [agent for agent in self.list() if agent["name"] == name]
-            return found[-1] if found else self._send("POST", "/agents", json=body).json()
+            return (
+                found[-1] if found else self._send("POST", "/agents", json=body).json()
+            )
 
     def get(self, agent_id):
         return self._send("GET", f"/agents/{agent_id}").json()

@@ -1,10 +1,17 @@
-"""With http.client: a connection for each call, and a table of which status is which exception."""
+"""With http.client: a connection for each call, and a table of which status is which
+exception.
+"""
 
 import http.client
 import json
 from urllib.parse import urlsplit
 
-EXCEPTIONS = {401: PermissionError, 403: PermissionError, 404: LookupError, 422: ValueError}
+EXCEPTIONS = {
+    401: PermissionError,
+    403: PermissionError,
+    404: LookupError,
+    422: ValueError,
+}
 
 
 class AgentsAPI:
@@ -15,10 +22,15 @@ class AgentsAPI:
         self.__token = token
 
     def _call(self, method, path, fields=None):
-        headers = {"Authorization": "Bearer " + self.__token, "Content-Type": "application/json"}
+        headers = {
+            "Authorization": "Bearer " + self.__token,
+            "Content-Type": "application/json",
+        }
         connection = http.client.HTTPConnection(self._host, timeout=10)
         try:
-            connection.request(method, path, json.dumps(fields) if fields else None, headers)
+            connection.request(
+                method, path, json.dumps(fields) if fields else None, headers
+            )
             reply = connection.getresponse()
             body = reply.read()
         finally:
@@ -27,7 +39,9 @@ class AgentsAPI:
             return json.loads(body) if body else None
         if path == "/agents" and reply.status == 404:
             raise RuntimeError(f"there is nothing at {path}")
-        raise EXCEPTIONS.get(reply.status, RuntimeError)(f"{reply.status}: {body.decode()}")
+        raise EXCEPTIONS.get(reply.status, RuntimeError)(
+            f"{reply.status}: {body.decode()}"
+        )
 
     def create(self, name, status="active"):
         return self._call("POST", "/agents", {"name": name, "status": status})

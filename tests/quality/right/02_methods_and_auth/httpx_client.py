@@ -30,7 +30,9 @@ class AgentsAPI:
         return response.json()
 
     def create(self, name, status="active"):
-        return self.check(self.client.post("/agents", json={"name": name, "status": status}))
+        return self.check(
+            self.client.post("/agents", json={"name": name, "status": status})
+        )
 
     def get(self, agent_id):
         return self.check(self.client.get(f"/agents/{agent_id}"))

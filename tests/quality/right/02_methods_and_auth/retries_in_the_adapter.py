@@ -1,4 +1,6 @@
-"""With requests, whose adapter repeats after a 5xx what may be repeated: GET and DELETE."""
+"""With requests, whose adapter repeats after a 5xx what may be repeated: GET and
+DELETE.
+"""
 
 from contextlib import suppress
 
@@ -25,7 +27,9 @@ class AgentsAPI:
         self._session.headers["Authorization"] = f"Bearer {token}"
 
     def _send(self, method, path="", body=None):
-        response = self._session.request(method, self.url + path, json=body, timeout=10, allow_redirects=False)
+        response = self._session.request(
+            method, self.url + path, json=body, timeout=10, allow_redirects=False
+        )
         status = response.status_code
         if 200 <= status < 300:
             return response

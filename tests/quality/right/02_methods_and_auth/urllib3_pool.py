@@ -1,4 +1,6 @@
-"""With urllib3, which sends a POST again where a 302 leads; update reads the agent and puts the whole of it."""
+"""With urllib3, which sends a POST again where a 302 leads; update reads the agent and
+puts the whole of it.
+"""
 
 from contextlib import suppress
 
@@ -15,13 +17,17 @@ class AgentsAPI:
             raise ValueError("no token")
         self.__token = token
         self.agents = base_url.rstrip("/") + "/agents"
-        self.pool = urllib3.PoolManager(timeout=10, retries=urllib3.Retry(3, raise_on_status=False))
+        self.pool = urllib3.PoolManager(
+            timeout=10, retries=urllib3.Retry(3, raise_on_status=False)
+        )
 
     def __repr__(self):
         return f"<AgentsAPI at {self.agents}>"
 
     def request(self, method, url, **options):
-        reply = self.pool.request(method, url, headers={"Authorization": f"Bearer {self.__token}"}, **options)
+        reply = self.pool.request(
+            method, url, headers={"Authorization": f"Bearer {self.__token}"}, **options
+        )
         if reply.status in (401, 403):
             raise PermissionError(reply.status, reply.reason)
         if reply.status == 404 and url != self.agents:
@@ -33,7 +39,9 @@ class AgentsAPI:
         return reply
 
     def create(self, name, status="active"):
-        return self.request("POST", self.agents, json={"name": name, "status": status}).json()
+        return self.request(
+            "POST", self.agents, json={"name": name, "status": status}
+        ).json()
 
     def get(self, agent_id):
         return self.request("GET", f"{self.agents}/{agent_id}").json()

@@ -46,10 +46,16 @@ class ChatClient:
 
     def chat(self, messages, **options):
         body = dict(options, model=self.model, messages=messages)
-        return self._json(self.session.post(self._url("/chat/completions"), json=body, timeout=self.timeout))
+        return self._json(
+            self.session.post(
+                self._url("/chat/completions"), json=body, timeout=self.timeout
+            )
+        )
 
     def models(self):
-        listed = self._json(self.session.get(self._url("/models"), timeout=self.timeout))
+        listed = self._json(
+            self.session.get(self._url("/models"), timeout=self.timeout)
+        )
         return list(map(lambda model: model["id"], listed["data"]))
 
     def ask(self, prompt, system=None):
@@ -61,5 +67,7 @@ class ChatClient:
         if choice["finish_reason"] != "stop":
             raise ValueError(f"the answer is not complete: {choice['finish_reason']}")
         self.history.append(messages[-1])
-        self.history.append({"role": "assistant", "content": choice["message"]["content"]})
+        self.history.append(
+            {"role": "assistant", "content": choice["message"]["content"]}
+        )
         return choice["message"]["content"]

@@ -28,8 +28,13 @@ class ChatClient:
         self.connection.close()
 
     def _call(self, method, path, body=None):
-        headers = {"Authorization": "Bearer " + self.__key, "Content-Type": "application/json"}
-        self.connection.request(method, self.prefix + path, body and json.dumps(body), headers)
+        headers = {
+            "Authorization": "Bearer " + self.__key,
+            "Content-Type": "application/json",
+        }
+        self.connection.request(
+            method, self.prefix + path, body and json.dumps(body), headers
+        )
         response = self.connection.getresponse()
         text = response.read()
         if not 200 <= response.status < 300:
@@ -37,7 +42,11 @@ class ChatClient:
         return json.loads(text)
 
     def chat(self, messages, **options):
-        return self._call("POST", "/chat/completions", {"model": self.model, "messages": messages, **options})
+        return self._call(
+            "POST",
+            "/chat/completions",
+            {"model": self.model, "messages": messages, **options},
+        )
 
     def models(self):
         return [model["id"] for model in self._call("GET", "/models")["data"]]
@@ -49,5 +58,10 @@ class ChatClient:
         choice = self.chat(messages)["choices"][0]
         if choice["finish_reason"] in ("length", "content_filter"):
             raise ValueError(choice["finish_reason"])
-        self.history.extend([messages[-1], {"role": "assistant", "content": choice["message"]["content"]}])
+        self.history.extend(
+            [
+                messages[-1],
+                {"role": "assistant", "content": choice["message"]["content"]},
+            ]
+        )
         return choice["message"]["content"]

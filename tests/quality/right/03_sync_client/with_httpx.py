@@ -33,13 +33,21 @@ class ChatClient:
         return self.http.post("/chat/completions", json=body).raise_for_status().json()
 
     def models(self):
-        return [one["id"] for one in self.http.get("/models").raise_for_status().json()["data"]]
+        return [
+            one["id"]
+            for one in self.http.get("/models").raise_for_status().json()["data"]
+        ]
 
     def ask(self, prompt, system=None):
         asked = [*self.history, {"role": "user", "content": prompt}]
-        reply = self.chat(([{"role": "system", "content": system}] if system else []) + asked)
+        reply = self.chat(
+            ([{"role": "system", "content": system}] if system else []) + asked
+        )
         choice = reply["choices"][0]
         if choice["finish_reason"] == "length":
             raise ValueError("half an answer: " + choice["message"]["content"])
-        self.history = [*asked, {"role": "assistant", "content": choice["message"]["content"]}]
+        self.history = [
+            *asked,
+            {"role": "assistant", "content": choice["message"]["content"]},
+        ]
         return self.history[-1]["content"]

@@ -33,7 +33,9 @@ class ChatClient:
         self._sdk.close()
 
     def chat(self, messages, **options):
-        return self._sdk.chat.completions.create(model=self.model, messages=messages, **options).model_dump()
+        return self._sdk.chat.completions.create(
+            model=self.model, messages=messages, **options
+        ).model_dump()
 
     def models(self):
         return [model.id for model in self._sdk.models.list()]

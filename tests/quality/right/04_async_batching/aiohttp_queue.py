@@ -6,12 +6,22 @@ import os
 import aiohttp
 
 
-async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concurrency=10, on_done=None):
+async def ask_all(
+    prompts,
+    *,
+    base_url=None,
+    api_key=None,
+    model=None,
+    max_concurrency=10,
+    on_done=None,
+):
     key = api_key or os.environ.get("OPENAI_API_KEY")
     url = base_url or os.environ.get("OPENAI_BASE_URL")
     model = model or os.environ.get("OPENAI_MODEL")
     if not key or not url or not model or max_concurrency < 1:
-        raise ValueError("an address, a key and a model are needed, and a limit of 1 or more")
+        raise ValueError(
+            "an address, a key and a model are needed, and a limit of 1 or more"
+        )
     queue = asyncio.Queue(max_concurrency)
     results = []
 
@@ -27,7 +37,9 @@ async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concu
             number, prompt = job
             body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
             try:
-                async with session.post(url + "/chat/completions", json=body) as response:
+                async with session.post(
+                    url + "/chat/completions", json=body
+                ) as response:
                     response.raise_for_status()
                     choice = (await response.json())["choices"][0]
                     if choice["finish_reason"] != "stop":

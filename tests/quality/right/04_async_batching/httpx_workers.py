@@ -23,7 +23,15 @@ async def ask(client, model, prompt):
     return choice["message"]["content"]
 
 
-async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concurrency=10, on_done=None):
+async def ask_all(
+    prompts,
+    *,
+    base_url=None,
+    api_key=None,
+    model=None,
+    max_concurrency=10,
+    on_done=None,
+):
     if max_concurrency < 1:
         raise ValueError("max_concurrency must be 1 or more")
     url = setting(base_url, "OPENAI_BASE_URL")
@@ -41,7 +49,10 @@ async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concu
             if on_done:
                 on_done()
 
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client, asyncio.TaskGroup() as group:
+    async with (
+        httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client,
+        asyncio.TaskGroup() as group,
+    ):
         for _ in range(max_concurrency):
             group.create_task(work(client))
     return [results[number] for number in sorted(results)]

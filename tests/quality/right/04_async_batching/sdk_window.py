@@ -6,7 +6,15 @@ import os
 import openai
 
 
-async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concurrency=10, on_done=None):
+async def ask_all(
+    prompts,
+    *,
+    base_url=None,
+    api_key=None,
+    model=None,
+    max_concurrency=10,
+    on_done=None,
+):
     if max_concurrency < 1:
         raise ValueError("max_concurrency")
     try:
@@ -18,7 +26,9 @@ async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concu
     sdk = openai.AsyncOpenAI(api_key=api_key, base_url=base_url, max_retries=0)
 
     async def ask(prompt):
-        reply = await sdk.chat.completions.create(model=model, messages=[{"role": "user", "content": prompt}])
+        reply = await sdk.chat.completions.create(
+            model=model, messages=[{"role": "user", "content": prompt}]
+        )
         if reply.choices[0].finish_reason == "length":
             raise RuntimeError("cut off")
         return reply.choices[0].message.content

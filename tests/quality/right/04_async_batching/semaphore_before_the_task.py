@@ -1,4 +1,6 @@
-"""A semaphore that is taken before a task is made, so there are never more tasks than places."""
+"""A semaphore that is taken before a task is made, so there are never more tasks than
+places.
+"""
 
 import asyncio
 import os
@@ -6,10 +8,21 @@ import os
 import httpx
 
 
-async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concurrency=10, on_done=None):
+async def ask_all(
+    prompts,
+    *,
+    base_url=None,
+    api_key=None,
+    model=None,
+    max_concurrency=10,
+    on_done=None,
+):
     if max_concurrency < 1:
         raise ValueError(f"max_concurrency={max_concurrency}")
-    base_url, model = base_url or os.getenv("OPENAI_BASE_URL"), model or os.getenv("OPENAI_MODEL")
+    base_url, model = (
+        base_url or os.getenv("OPENAI_BASE_URL"),
+        model or os.getenv("OPENAI_MODEL"),
+    )
     api_key = api_key or os.getenv("OPENAI_API_KEY")
     if not (base_url and api_key and model):
         raise ValueError("OPENAI_BASE_URL, OPENAI_API_KEY, OPENAI_MODEL")
@@ -21,7 +34,9 @@ async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concu
             response = await http.post(f"{base_url}/chat/completions", json=body)
             choice = response.raise_for_status().json()["choices"][0]
             cut_off = choice["finish_reason"] == "length"
-            answers[number] = EOFError("half an answer") if cut_off else choice["message"]["content"]
+            answers[number] = (
+                EOFError("half an answer") if cut_off else choice["message"]["content"]
+            )
         except Exception as error:
             answers[number] = error
         finally:

@@ -1,4 +1,6 @@
-"""With httpx in call, whose tree of errors is its own; what it brings is copied into a requests.Response."""
+"""With httpx in call, whose tree of errors is its own; what it brings is copied into a
+requests.Response.
+"""
 
 import datetime
 import email.utils
@@ -8,9 +10,16 @@ import requests
 
 
 class APIError(Exception):
-    def __init__(self, message, *, status=None, code=None, request_id=None, retry_after=None):
+    def __init__(
+        self, message, *, status=None, code=None, request_id=None, retry_after=None
+    ):
         super().__init__(message)
-        self.status, self.code, self.request_id, self.retry_after = status, code, request_id, retry_after
+        self.status, self.code, self.request_id, self.retry_after = (
+            status,
+            code,
+            request_id,
+            retry_after,
+        )
 
 
 class AuthenticationError(APIError): ...
@@ -71,7 +80,9 @@ def raise_for_error(response):
         body = response.json() if response.text else {}
     except requests.exceptions.JSONDecodeError as error:
         if response.status_code < 300:
-            raise make(InvalidResponseError, response, {"message": response.text[:100]}) from error
+            raise make(
+                InvalidResponseError, response, {"message": response.text[:100]}
+            ) from error
         body = {"message": response.text[:100]}
     inside = body.get("error") if isinstance(body, dict) else None
     if response.status_code < 300:
@@ -98,22 +109,39 @@ def make(kind, response, detail):
 
 
 def is_retryable(error):
-    return type(error) in (RateLimitError, ServerError, APIConnectionError, APITimeoutError)
+    return type(error) in (
+        RateLimitError,
+        ServerError,
+        APIConnectionError,
+        APITimeoutError,
+    )
 
 
 def call(method, url, **kwargs):
     try:
-        brought = httpx.request(method, url, **{"timeout": 20, "follow_redirects": True, **kwargs})
+        brought = httpx.request(
+            method, url, **{"timeout": 20, "follow_redirects": True, **kwargs}
+        )
     except httpx.TimeoutException as error:
         raise APITimeoutError(f"{type(error).__name__} {error}") from error
-    except (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL) as error:
+    except (
+        httpx.UnsupportedProtocol,
+        httpx.LocalProtocolError,
+        httpx.InvalidURL,
+    ) as error:
         raise BadRequestError(str(error)) from error
     except httpx.TransportError as error:
         raise APIConnectionError(f"{type(error).__name__} {error}") from error
-    except httpx.RequestError as error:  # too many redirects, a body that cannot be decoded
+    except (
+        httpx.RequestError
+    ) as error:  # too many redirects, a body that cannot be decoded
         raise InvalidResponseError(f"{type(error).__name__} {error}") from error
     response = requests.Response()
-    response.status_code, response.url, response.reason = brought.status_code, url, brought.reason_phrase
+    response.status_code, response.url, response.reason = (
+        brought.status_code,
+        url,
+        brought.reason_phrase,
+    )
     response.headers.update(brought.headers)
     response._content = brought.content
     raise_for_error(response)

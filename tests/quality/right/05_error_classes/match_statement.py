@@ -8,9 +8,16 @@ import requests
 
 
 class APIError(Exception):
-    def __init__(self, message, *, status=None, code=None, request_id=None, retry_after=None):
+    def __init__(
+        self, message, *, status=None, code=None, request_id=None, retry_after=None
+    ):
         super().__init__(message)
-        self.status, self.code, self.request_id, self.retry_after = status, code, request_id, retry_after
+        self.status, self.code, self.request_id, self.retry_after = (
+            status,
+            code,
+            request_id,
+            retry_after,
+        )
 
 
 class AuthenticationError(APIError): ...
@@ -82,10 +89,15 @@ def raise_for_error(response):
             body = response.json()
         except ValueError as error:
             cause = error
-    facts = {"status": response.status_code, "request_id": response.headers.get("X-Request-Id")}
+    facts = {
+        "status": response.status_code,
+        "request_id": response.headers.get("X-Request-Id"),
+    }
     is_good = 200 <= response.status_code < 300
     if is_good and cause:
-        raise InvalidResponseError(f"no JSON: {response.text[:80]!r}", **facts) from cause
+        raise InvalidResponseError(
+            f"no JSON: {response.text[:80]!r}", **facts
+        ) from cause
     if is_good and not (isinstance(body, dict) and body.get("error")):
         return
     wait = response.headers.get("Retry-After", "")
@@ -93,7 +105,9 @@ def raise_for_error(response):
         facts["retry_after"] = int(wait)
     else:
         with contextlib.suppress(ValueError):
-            facts["retry_after"] = max(0, parsedate_to_datetime(wait).timestamp() - time.time())
+            facts["retry_after"] = max(
+                0, parsedate_to_datetime(wait).timestamp() - time.time()
+            )
     message, code = explanation(body, f"{response.status_code} {response.reason}")
     raise class_for(response.status_code, code)(message, code=code, **facts)
 
@@ -114,7 +128,9 @@ def call(method, url, timeout=10, **kwargs):
                 kind = APITimeoutError
             case requests.ConnectionError() if "timed out" in str(error):
                 kind = APITimeoutError
-            case requests.ConnectionError() | requests.exceptions.ChunkedEncodingError():
+            case (
+                requests.ConnectionError() | requests.exceptions.ChunkedEncodingError()
+            ):
                 kind = APIConnectionError
             case _:
                 kind = BadRequestError

@@ -1,4 +1,6 @@
-"""raise_for_status() decides what is bad; its HTTPError is translated, with the server's explanation put back."""
+"""raise_for_status() decides what is bad; its HTTPError is translated, with the
+server's explanation put back.
+"""
 
 import datetime
 from email.utils import parsedate_to_datetime
@@ -9,9 +11,16 @@ from requests import exceptions
 
 
 class APIError(Exception):
-    def __init__(self, message, *, status=None, code=None, request_id=None, retry_after=None):
+    def __init__(
+        self, message, *, status=None, code=None, request_id=None, retry_after=None
+    ):
         super().__init__(message)
-        self.status, self.code, self.request_id, self.retry_after = status, code, request_id, retry_after
+        self.status, self.code, self.request_id, self.retry_after = (
+            status,
+            code,
+            request_id,
+            retry_after,
+        )
 
 
 class AuthenticationError(APIError): ...
@@ -48,7 +57,7 @@ def seconds_until(text):
     if text and text.isnumeric():
         return float(text)
     try:
-        wait = parsedate_to_datetime(text) - datetime.datetime.now(datetime.timezone.utc)  # noqa: UP017
+        wait = parsedate_to_datetime(text) - datetime.datetime.now(datetime.UTC)
     except (TypeError, ValueError):
         return None
     return max(0.0, wait.total_seconds())
@@ -79,7 +88,9 @@ def raise_for_error(response):
         response.raise_for_status()
     except exceptions.HTTPError as error:
         raise translate(kind_of(response), response) from error
-    if response.status_code >= HTTPStatus.MULTIPLE_CHOICES:  # which raise_for_status() lets through
+    if (
+        response.status_code >= HTTPStatus.MULTIPLE_CHOICES
+    ):  # which raise_for_status() lets through
         raise translate(InvalidResponseError, response)
     if response.status_code == HTTPStatus.NO_CONTENT or not response.content:
         return
@@ -92,10 +103,17 @@ def raise_for_error(response):
 
 
 def kind_of(response):
-    status = HTTPStatus(response.status_code) if response.status_code in list(HTTPStatus) else response.status_code
+    status = (
+        HTTPStatus(response.status_code)
+        if response.status_code in list(HTTPStatus)
+        else response.status_code
+    )
     if status == HTTPStatus.UNAUTHORIZED:
         return AuthenticationError
-    elif status == HTTPStatus.PAYMENT_REQUIRED or error_of(response).get("code") == "insufficient_quota":
+    elif (
+        status == HTTPStatus.PAYMENT_REQUIRED
+        or error_of(response).get("code") == "insufficient_quota"
+    ):
         return QuotaExceededError
     elif status == HTTPStatus.FORBIDDEN:
         return PermissionDeniedError
@@ -111,7 +129,7 @@ def kind_of(response):
 def is_retryable(error):
     if isinstance(error, APIConnectionError):
         return True
-    return isinstance(error, RateLimitError) or isinstance(error, ServerError)  # noqa: SIM101
+    return isinstance(error, RateLimitError) or isinstance(error, ServerError)
 
 
 def call(method, url, **kwargs):

@@ -1,4 +1,6 @@
-"""Every class knows its own rule: the status codes it stands for, and whether a retry can help."""
+"""Every class knows its own rule: the status codes it stands for, and whether a retry
+can help.
+"""
 
 import time
 from email.utils import parsedate_to_datetime
@@ -11,9 +13,13 @@ class APIError(Exception):
     codes = ()
     again = False
 
-    def __init__(self, message, *, status=None, code=None, request_id=None, retry_after=None):
+    def __init__(
+        self, message, *, status=None, code=None, request_id=None, retry_after=None
+    ):
         super().__init__(message)
-        self.__dict__.update(status=status, code=code, request_id=request_id, retry_after=retry_after)
+        self.__dict__.update(
+            status=status, code=code, request_id=request_id, retry_after=retry_after
+        )
 
 
 class AuthenticationError(APIError):
@@ -102,9 +108,17 @@ def call(method, url, **kwargs):
             response = session.request(method, url, **{"timeout": (3, 30)} | kwargs)
         except requests.exceptions.RequestException as error:
             inner = error.args[0] if error.args else None
-            if isinstance(error, requests.exceptions.Timeout) or isinstance(inner, urllib3.exceptions.ReadTimeoutError):
+            if isinstance(error, requests.exceptions.Timeout) or isinstance(
+                inner, urllib3.exceptions.ReadTimeoutError
+            ):
                 raise APITimeoutError("no reply in time") from error
-            if isinstance(error, (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+            if isinstance(
+                error,
+                (
+                    requests.exceptions.ConnectionError,
+                    requests.exceptions.ChunkedEncodingError,
+                ),
+            ):
                 raise APIConnectionError("the connection broke") from error
             raise BadRequestError(f"no request can be made: {error}") from error
     raise_for_error(response)

@@ -1,4 +1,6 @@
-"""With urllib3 in call: its errors, its timeout, no retries; the Response is built by the adapter of requests."""
+"""With urllib3 in call: its errors, its timeout, no retries; the Response is built by
+the adapter of requests.
+"""
 
 import json
 import time
@@ -11,9 +13,16 @@ from requests.adapters import HTTPAdapter
 
 
 class APIError(Exception):
-    def __init__(self, message, *, status=None, code=None, request_id=None, retry_after=None):
+    def __init__(
+        self, message, *, status=None, code=None, request_id=None, retry_after=None
+    ):
         super().__init__(message)
-        self.status, self.code, self.request_id, self.retry_after = status, code, request_id, retry_after
+        self.status, self.code, self.request_id, self.retry_after = (
+            status,
+            code,
+            request_id,
+            retry_after,
+        )
 
 
 class AuthenticationError(APIError): ...
@@ -74,7 +83,9 @@ def raise_for_error(response):
         body = json.loads(response.content)
     except ValueError as error:
         if good:
-            raise InvalidResponseError("the body is no JSON: " + response.text[:50], status=status) from error
+            raise InvalidResponseError(
+                "the body is no JSON: " + response.text[:50], status=status
+            ) from error
         body = {}
     detail = body.get("error", body) if isinstance(body, dict) else {}
     if good and (not isinstance(body, dict) or not body.get("error")):
@@ -82,12 +93,20 @@ def raise_for_error(response):
     if isinstance(detail, str):
         detail = {"message": detail}
     code = detail.get("code")
-    kind = BY_STATUS.get(status, ServerError if good or status >= 500 else BadRequestError)
+    kind = BY_STATUS.get(
+        status, ServerError if good or status >= 500 else BadRequestError
+    )
     if kind is RateLimitError and code == "insufficient_quota":
         kind = QuotaExceededError
     message = detail.get("message") or f"status {status}"
     wait = wait_of(headers.get("retry-after"))
-    raise kind(message, status=status, code=code, request_id=headers.get("x-request-id"), retry_after=wait)
+    raise kind(
+        message,
+        status=status,
+        code=code,
+        request_id=headers.get("x-request-id"),
+        retry_after=wait,
+    )
 
 
 def is_retryable(error):
@@ -102,11 +121,17 @@ def call(method, url, *, params=None, timeout=30.0, **kwargs):
     request = requests.Request(method, url)
     try:
         if urllib3.util.parse_url(url).scheme not in ("http", "https"):
-            raise urllib3.exceptions.LocationValueError(f"no address of a web server: {url}")
-        raw = POOL.request(method, url, timeout=timeout, preload_content=False, **kwargs)
+            raise urllib3.exceptions.LocationValueError(
+                f"no address of a web server: {url}"
+            )
+        raw = POOL.request(
+            method, url, timeout=timeout, preload_content=False, **kwargs
+        )
         response = HTTPAdapter().build_response(request, raw)
         response._content = raw.read()
-    except ValueError as error:  # a LocationValueError is one too, and so is a header of two lines
+    except (
+        ValueError
+    ) as error:  # a LocationValueError is one too, and so is a header of two lines
         raise BadRequestError(str(error)) from error
     except urllib3.exceptions.NewConnectionError as error:
         raise APIConnectionError(str(error)) from error

@@ -1,4 +1,6 @@
-"""A class in the place of nested functions: its object is the decorator; the HTTP-date by a regular expression."""
+"""A class in the place of nested functions: its object is the decorator; the HTTP-date
+by a regular expression.
+"""
 
 import asyncio
 import datetime
@@ -11,9 +13,23 @@ import time
 import httpx
 import requests
 
-MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+MONTHS = [
+    "Jan",
+    "Feb",
+    "Mar",
+    "Apr",
+    "May",
+    "Jun",
+    "Jul",
+    "Aug",
+    "Sep",
+    "Oct",
+    "Nov",
+    "Dec",
+]
 DATE = re.compile(
-    r"[A-Z][a-z]+,? (?:(\d\d)[ -]([A-Z][a-z]{2})[ -](\d{2}|\d{4})|([A-Z][a-z]{2}) ([ \d]\d))"
+    r"[A-Z][a-z]+,? (?:(\d\d)[ -]([A-Z][a-z]{2})[ -](\d{2}|\d{4})|([A-Z][a-z]{2}) ([ "
+    r"\d]\d))"
     r" (\d\d):(\d\d):(\d\d) (?:GMT|(\d{4}))",
     re.ASCII,
 )
@@ -27,15 +43,25 @@ def parse_retry_after(value, now=None):
     found = DATE.fullmatch(value)
     if not found:
         return None
-    year, month, day = int(found[3] or found[9] or 0), found[2] or found[4], int(found[1] or found[5])
-    now = datetime.datetime.now(datetime.UTC) if now is None else datetime.datetime.fromtimestamp(now, datetime.UTC)
+    year, month, day = (
+        int(found[3] or found[9] or 0),
+        found[2] or found[4],
+        int(found[1] or found[5]),
+    )
+    now = (
+        datetime.datetime.now(datetime.UTC)
+        if now is None
+        else datetime.datetime.fromtimestamp(now, datetime.UTC)
+    )
     if found[3] and year < 100:
         year += now.year - now.year % 100
         if year > now.year + 50:
             year -= 100
     try:
         clock = [int(found[number]) for number in (6, 7, 8)]
-        date = datetime.datetime(year, MONTHS.index(month) + 1, day, *clock, tzinfo=datetime.UTC)
+        date = datetime.datetime(
+            year, MONTHS.index(month) + 1, day, *clock, tzinfo=datetime.UTC
+        )
     except ValueError:
         return None
     return max(0.0, (date - now).total_seconds())
@@ -48,13 +74,25 @@ class retry_on_error:
         initial_delay=1.0,
         backoff_factor=2.0,
         max_delay=60.0,
-        exceptions=(requests.ConnectionError, requests.Timeout, httpx.TransportError, ConnectionError, TimeoutError),
+        exceptions=(
+            requests.ConnectionError,
+            requests.Timeout,
+            httpx.TransportError,
+            ConnectionError,
+            TimeoutError,
+        ),
         jitter=True,
         deadline=None,
         sleep=None,
         rng=None,
     ):
-        for name in ("max_retries", "initial_delay", "backoff_factor", "max_delay", "deadline"):
+        for name in (
+            "max_retries",
+            "initial_delay",
+            "backoff_factor",
+            "max_delay",
+            "deadline",
+        ):
             number = locals()[name]
             if number is not None and number < 0:
                 raise ValueError(f"{name} is negative: {number}")
@@ -106,4 +144,7 @@ class retry_on_error:
     def _is_over(self, number, wait, first):
         if number == self.max_retries or wait > self.max_delay:
             return True
-        return self.deadline is not None and time.perf_counter() - first + wait > self.deadline
+        return (
+            self.deadline is not None
+            and time.perf_counter() - first + wait > self.deadline
+        )

@@ -1,4 +1,6 @@
-"""One loop for both kinds: a generator says what to do next, call or wait, and two short drivers do it."""
+"""One loop for both kinds: a generator says what to do next, call or wait, and two
+short drivers do it.
+"""
 
 import asyncio
 import functools
@@ -11,7 +13,13 @@ from email.utils import parsedate_to_datetime
 import httpx
 import requests
 
-RETRYABLE = (ConnectionError, TimeoutError, requests.ConnectionError, requests.Timeout, httpx.TransportError)
+RETRYABLE = (
+    ConnectionError,
+    TimeoutError,
+    requests.ConnectionError,
+    requests.Timeout,
+    httpx.TransportError,
+)
 
 
 def parse_retry_after(value, now=None):
@@ -22,7 +30,9 @@ def parse_retry_after(value, now=None):
     now = time.time() if now is None else now
     try:
         date = parsedate_to_datetime(value)
-        if "-" in value:  # a year of two digits: the last one that is at most 50 years ahead
+        if (
+            "-" in value
+        ):  # a year of two digits: the last one that is at most 50 years ahead
             latest = time.gmtime(now).tm_year + 50
             date = date.replace(year=latest - (latest - date.year) % 100)
         if date.tzinfo is None:
@@ -45,11 +55,21 @@ def retry_on_error(
 ):
     if max_retries < 0:
         raise ValueError("max_retries is below 0")
-    if min(initial_delay, backoff_factor, max_delay, 0 if deadline is None else deadline) < 0:
+    if (
+        min(
+            initial_delay,
+            backoff_factor,
+            max_delay,
+            0 if deadline is None else deadline,
+        )
+        < 0
+    ):
         raise ValueError("seconds are below 0")
 
     def plan():
-        """Yield None for a call and seconds for a wait; each call is answered with its error, or None."""
+        """Yield None for a call and seconds for a wait; each call is answered with its
+        error, or None.
+        """
         began, delay = time.monotonic(), initial_delay
         for left in range(max_retries, -1, -1):
             error = yield None
@@ -57,9 +77,17 @@ def retry_on_error(
                 return
             asked = getattr(error, "retry_after", None) or 0.0
             delay = min(delay, max_delay)
-            wait = min(asked + (rng or random).uniform(0, delay), max_delay) if jitter else max(asked, delay)
+            wait = (
+                min(asked + (rng or random).uniform(0, delay), max_delay)
+                if jitter
+                else max(asked, delay)
+            )
             gone = time.monotonic() - began
-            if not left or asked > max_delay or (deadline is not None and gone + wait > deadline):
+            if (
+                not left
+                or asked > max_delay
+                or (deadline is not None and gone + wait > deadline)
+            ):
                 raise error
             yield wait
             delay *= backoff_factor

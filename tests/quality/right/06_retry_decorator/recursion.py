@@ -1,4 +1,6 @@
-"""By recursion: a failed call waits and calls itself with one retry fewer; retry_after replaces the delay."""
+"""By recursion: a failed call waits and calls itself with one retry fewer; retry_after
+replaces the delay.
+"""
 
 import asyncio
 import functools
@@ -21,7 +23,9 @@ def parse_retry_after(value, now=None):
     now = time.time() if now is None else now
     try:
         date = parsedate_to_datetime(value)
-        if "-" in value:  # a year of two digits: the last one that is at most 50 years ahead
+        if (
+            "-" in value
+        ):  # a year of two digits: the last one that is at most 50 years ahead
             latest = time.gmtime(now).tm_year + 50
             date = date.replace(year=latest - (latest - date.year) % 100)
         if date.tzinfo is None:
@@ -63,7 +67,9 @@ def retry_on_error(
             except exceptions as error:
                 wait = wait_or_raise(error, left, delay, end)
             (sleep or time.sleep)(wait)
-            return attempt(left - 1, min(delay * backoff_factor, max_delay), end, args, kwargs)
+            return attempt(
+                left - 1, min(delay * backoff_factor, max_delay), end, args, kwargs
+            )
 
         async def attempt_async(left, delay, end, args, kwargs):
             try:
@@ -71,7 +77,9 @@ def retry_on_error(
             except exceptions as error:
                 wait = wait_or_raise(error, left, delay, end)
             await (sleep or asyncio.sleep)(wait)
-            return await attempt_async(left - 1, min(delay * backoff_factor, max_delay), end, args, kwargs)
+            return await attempt_async(
+                left - 1, min(delay * backoff_factor, max_delay), end, args, kwargs
+            )
 
         def first():
             end = time.monotonic() + deadline if deadline is not None else float("inf")

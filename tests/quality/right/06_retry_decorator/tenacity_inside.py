@@ -1,4 +1,6 @@
-"""With tenacity, which counts, sleeps and re-raises; a wait and a stop of one's own are given to it."""
+"""With tenacity, which counts, sleeps and re-raises; a wait and a stop of one's own are
+given to it.
+"""
 
 import asyncio
 import functools
@@ -22,7 +24,9 @@ def parse_retry_after(value, now=None):
     now = time.time() if now is None else now
     try:
         date = parsedate_to_datetime(value)
-        if "-" in value:  # a year of two digits: the last one that is at most 50 years ahead
+        if (
+            "-" in value
+        ):  # a year of two digits: the last one that is at most 50 years ahead
             latest = time.gmtime(now).tm_year + 50
             date = date.replace(year=latest - (latest - date.year) % 100)
         if date.tzinfo is None:
@@ -43,7 +47,10 @@ def retry_on_error(
     sleep=None,
     rng=None,
 ):
-    if any(number is not None and number < 0 for number in (max_retries, initial_delay, max_delay, deadline)):
+    if any(
+        number is not None and number < 0
+        for number in (max_retries, initial_delay, max_delay, deadline)
+    ):
         raise ValueError("no number below 0, please")
 
     exponential = tenacity.wait_exponential(initial_delay, max_delay, backoff_factor)
@@ -55,7 +62,9 @@ def retry_on_error(
         return max(delay, getattr(state.outcome.exception(), "retry_after", None) or 0)
 
     def asks_for_too_much(state):
-        return (getattr(state.outcome.exception(), "retry_after", None) or 0) > max_delay
+        return (
+            getattr(state.outcome.exception(), "retry_after", None) or 0
+        ) > max_delay
 
     stop = tenacity.stop_after_attempt(max_retries + 1) | asks_for_too_much
     if deadline is not None:
@@ -68,13 +77,17 @@ def retry_on_error(
 
             @functools.wraps(function)
             async def again(*args, **kwargs):
-                return await tenacity.AsyncRetrying(**options, sleep=sleep or asyncio.sleep)(function, *args, **kwargs)
+                return await tenacity.AsyncRetrying(
+                    **options, sleep=sleep or asyncio.sleep
+                )(function, *args, **kwargs)
 
         else:
 
             @functools.wraps(function)
             def again(*args, **kwargs):
-                return tenacity.Retrying(**options, sleep=sleep or time.sleep)(function, *args, **kwargs)
+                return tenacity.Retrying(**options, sleep=sleep or time.sleep)(
+                    function, *args, **kwargs
+                )
 
         return again
 

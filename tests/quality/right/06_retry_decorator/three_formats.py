@@ -1,4 +1,6 @@
-"""strptime with the three formats, calendar.timegm for GMT; a generator of delays, and the waits in a for loop."""
+"""strptime with the three formats, calendar.timegm for GMT; a generator of delays, and
+the waits in a for loop.
+"""
 
 import asyncio
 import functools
@@ -11,7 +13,11 @@ from calendar import timegm
 import requests
 
 RETRYABLE = (OSError, requests.ConnectionError, requests.Timeout)
-FORMATS = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
+FORMATS = (
+    "%a, %d %b %Y %H:%M:%S GMT",
+    "%A, %d-%b-%y %H:%M:%S GMT",
+    "%a %b %d %H:%M:%S %Y",
+)
 
 
 def parse_retry_after(value, now=None):
@@ -37,13 +43,24 @@ def retry_on_error(
     initial_delay=1.0,
     backoff_factor=2.0,
     max_delay=60.0,
-    exceptions=(ConnectionError, TimeoutError, requests.ConnectionError, requests.Timeout),
+    exceptions=(
+        ConnectionError,
+        TimeoutError,
+        requests.ConnectionError,
+        requests.Timeout,
+    ),
     jitter=True,
     deadline=None,
     sleep=None,
     rng=random,
 ):
-    for number in (max_retries, initial_delay, backoff_factor, max_delay, deadline or 0):
+    for number in (
+        max_retries,
+        initial_delay,
+        backoff_factor,
+        max_delay,
+        deadline or 0,
+    ):
         if number < 0:
             raise ValueError(f"{number} is below 0")
 
@@ -86,6 +103,8 @@ def retry_on_error(
                     await (sleep or asyncio.sleep)(wait)
 
         is_async = inspect.iscoroutinefunction(function)
-        return functools.update_wrapper(repeated_async if is_async else repeated, function)
+        return functools.update_wrapper(
+            repeated_async if is_async else repeated, function
+        )
 
     return decorate

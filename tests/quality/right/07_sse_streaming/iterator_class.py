@@ -1,4 +1,6 @@
-"""httpx with an iterator class in place of a generator; the parser keeps one text with LF only."""
+"""httpx with an iterator class in place of a generator; the parser keeps one text with
+LF only.
+"""
 
 import codecs
 import json
@@ -65,7 +67,11 @@ def parse(lines, last_id):
             last_id = value
         if name == "retry" and value and set(value) <= set("0123456789"):
             event.retry = int(value)
-    event.event, event.data, event.id = event.event or "message", "\n".join(data), last_id
+    event.event, event.data, event.id = (
+        event.event or "message",
+        "\n".join(data),
+        last_id,
+    )
     return (event if data else None), last_id
 
 
@@ -77,7 +83,11 @@ def settings(base_url, api_key, model):
     ]
     if not all(found):
         raise ValueError("an address, a key and a model are needed")
-    return found[0].rstrip("/") + "/chat/completions", {"Authorization": f"Bearer {found[1]}"}, found[2]
+    return (
+        found[0].rstrip("/") + "/chat/completions",
+        {"Authorization": f"Bearer {found[1]}"},
+        found[2],
+    )
 
 
 def read(event, partial):
@@ -89,7 +99,9 @@ def read(event, partial):
     if chunk.get("error"):
         raise StreamError(chunk["error"].get("message"), partial)
     choices = chunk.get("choices") or [{}]
-    return (choices[0].get("delta") or {}).get("content"), choices[0].get("finish_reason")
+    return (choices[0].get("delta") or {}).get("content"), choices[0].get(
+        "finish_reason"
+    )
 
 
 class stream_chat:
@@ -107,7 +119,9 @@ class stream_chat:
         try:
             if not self.events:
                 self.response = self.client.send(self.request, stream=True)
-                if not self.response.headers["Content-Type"].startswith("text/event-stream"):
+                if not self.response.headers["Content-Type"].startswith(
+                    "text/event-stream"
+                ):
                     raise StreamError(self.response.read().decode())
                 self.events = iter_sse(self.response.iter_raw())
             for event in self.events:

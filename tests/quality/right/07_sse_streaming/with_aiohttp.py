@@ -46,10 +46,17 @@ def iter_sse(chunks):
             match field:
                 case "" if not line:
                     if state["data"] is not None:
-                        yield ServerSentEvent(state["event"] or "message", state["data"], last_id, state["retry"])
+                        yield ServerSentEvent(
+                            state["event"] or "message",
+                            state["data"],
+                            last_id,
+                            state["retry"],
+                        )
                     state = {"event": "", "data": None, "retry": None}
                 case "data":
-                    state["data"] = value if state["data"] is None else state["data"] + "\n" + value
+                    state["data"] = (
+                        value if state["data"] is None else state["data"] + "\n" + value
+                    )
                 case "event":
                     state["event"] = value
                 case "id" if "\0" not in value:
@@ -66,7 +73,11 @@ def settings(base_url, api_key, model):
     ]
     if not all(found):
         raise ValueError("an address, a key and a model are needed")
-    return found[0].rstrip("/") + "/chat/completions", {"Authorization": f"Bearer {found[1]}"}, found[2]
+    return (
+        found[0].rstrip("/") + "/chat/completions",
+        {"Authorization": f"Bearer {found[1]}"},
+        found[2],
+    )
 
 
 def read(event, partial):
@@ -78,7 +89,9 @@ def read(event, partial):
     if chunk.get("error"):
         raise StreamError(chunk["error"].get("message"), partial)
     choices = chunk.get("choices") or [{}]
-    return (choices[0].get("delta") or {}).get("content"), choices[0].get("finish_reason")
+    return (choices[0].get("delta") or {}).get("content"), choices[0].get(
+        "finish_reason"
+    )
 
 
 async def arriving(url, headers, body):
@@ -108,7 +121,9 @@ def turned(source):
 
 def stream_chat(messages, *, base_url=None, api_key=None, model=None):
     url, headers, model = settings(base_url, api_key, model)
-    source = turned(arriving(url, headers, {"model": model, "messages": messages, "stream": True}))
+    source = turned(
+        arriving(url, headers, {"model": model, "messages": messages, "stream": True})
+    )
     text, is_finished = "", False
     try:
         for event in iter_sse(source):

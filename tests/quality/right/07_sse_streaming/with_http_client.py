@@ -45,10 +45,17 @@ def iter_sse(chunks):
             match field:
                 case "" if not line:
                     if state["data"] is not None:
-                        yield ServerSentEvent(state["event"] or "message", state["data"], last_id, state["retry"])
+                        yield ServerSentEvent(
+                            state["event"] or "message",
+                            state["data"],
+                            last_id,
+                            state["retry"],
+                        )
                     state = {"event": "", "data": None, "retry": None}
                 case "data":
-                    state["data"] = value if state["data"] is None else state["data"] + "\n" + value
+                    state["data"] = (
+                        value if state["data"] is None else state["data"] + "\n" + value
+                    )
                 case "event":
                     state["event"] = value
                 case "id" if "\0" not in value:
@@ -65,7 +72,11 @@ def settings(base_url, api_key, model):
     ]
     if not all(found):
         raise ValueError("an address, a key and a model are needed")
-    return found[0].rstrip("/") + "/chat/completions", {"Authorization": f"Bearer {found[1]}"}, found[2]
+    return (
+        found[0].rstrip("/") + "/chat/completions",
+        {"Authorization": f"Bearer {found[1]}"},
+        found[2],
+    )
 
 
 def read(event, partial):
@@ -77,7 +88,9 @@ def read(event, partial):
     if chunk.get("error"):
         raise StreamError(chunk["error"].get("message"), partial)
     choices = chunk.get("choices") or [{}]
-    return (choices[0].get("delta") or {}).get("content"), choices[0].get("finish_reason")
+    return (choices[0].get("delta") or {}).get("content"), choices[0].get(
+        "finish_reason"
+    )
 
 
 def stream_chat(messages, *, base_url=None, api_key=None, model=None):
@@ -87,9 +100,14 @@ def stream_chat(messages, *, base_url=None, api_key=None, model=None):
     connection = http.client.HTTPConnection(address.netloc, timeout=30)
     text, reason = "", None
     try:
-        connection.request("POST", address.path, body, headers | {"Content-Type": "application/json"})
+        connection.request(
+            "POST", address.path, body, headers | {"Content-Type": "application/json"}
+        )
         response = connection.getresponse()
-        if response.status != 200 or response.headers.get_content_type() != "text/event-stream":
+        if (
+            response.status != 200
+            or response.headers.get_content_type() != "text/event-stream"
+        ):
             raise StreamError(response.read().decode("utf-8", "replace"))
         for event in iter_sse(iter(lambda: response.read1(4096), b"")):
             if event.data == "[DONE]":

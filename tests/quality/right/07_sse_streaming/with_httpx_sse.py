@@ -47,7 +47,9 @@ def iter_sse(chunks):
     for line in lines_of(chunks):
         if not line:
             if data:
-                yield ServerSentEvent(event or "message", "\n".join(data), last_id, retry)
+                yield ServerSentEvent(
+                    event or "message", "\n".join(data), last_id, retry
+                )
             event, data, retry = "", [], None
             continue
         if line.startswith(":"):
@@ -73,7 +75,11 @@ def settings(base_url, api_key, model):
     ]
     if not all(found):
         raise ValueError("an address, a key and a model are needed")
-    return found[0].rstrip("/") + "/chat/completions", {"Authorization": f"Bearer {found[1]}"}, found[2]
+    return (
+        found[0].rstrip("/") + "/chat/completions",
+        {"Authorization": f"Bearer {found[1]}"},
+        found[2],
+    )
 
 
 def read(event, partial):
@@ -85,7 +91,9 @@ def read(event, partial):
     if chunk.get("error"):
         raise StreamError(chunk["error"].get("message"), partial)
     choices = chunk.get("choices") or [{}]
-    return (choices[0].get("delta") or {}).get("content"), choices[0].get("finish_reason")
+    return (choices[0].get("delta") or {}).get("content"), choices[0].get(
+        "finish_reason"
+    )
 
 
 def stream_chat(messages, *, base_url=None, api_key=None, model=None):
@@ -97,10 +105,15 @@ def stream_chat(messages, *, base_url=None, api_key=None, model=None):
         try:
             with (
                 httpx.Client(timeout=30) as client,
-                httpx_sse.connect_sse(client, "POST", url, json=body, headers=headers) as source,
+                httpx_sse.connect_sse(
+                    client, "POST", url, json=body, headers=headers
+                ) as source,
             ):
                 response = source.response
-                if response.is_error or "event-stream" not in response.headers["Content-Type"]:
+                if (
+                    response.is_error
+                    or "event-stream" not in response.headers["Content-Type"]
+                ):
                     raise StreamError(response.read().decode())
                 for event in source.iter_sse():
                     if event.data == "[DONE]":

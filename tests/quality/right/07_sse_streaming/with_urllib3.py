@@ -45,10 +45,17 @@ def iter_sse(chunks):
             match field:
                 case "" if not line:
                     if state["data"] is not None:
-                        yield ServerSentEvent(state["event"] or "message", state["data"], last_id, state["retry"])
+                        yield ServerSentEvent(
+                            state["event"] or "message",
+                            state["data"],
+                            last_id,
+                            state["retry"],
+                        )
                     state = {"event": "", "data": None, "retry": None}
                 case "data":
-                    state["data"] = value if state["data"] is None else state["data"] + "\n" + value
+                    state["data"] = (
+                        value if state["data"] is None else state["data"] + "\n" + value
+                    )
                 case "event":
                     state["event"] = value
                 case "id" if "\0" not in value:
@@ -65,7 +72,11 @@ def settings(base_url, api_key, model):
     ]
     if not all(found):
         raise ValueError("an address, a key and a model are needed")
-    return found[0].rstrip("/") + "/chat/completions", {"Authorization": f"Bearer {found[1]}"}, found[2]
+    return (
+        found[0].rstrip("/") + "/chat/completions",
+        {"Authorization": f"Bearer {found[1]}"},
+        found[2],
+    )
 
 
 def read(event, partial):
@@ -77,7 +88,9 @@ def read(event, partial):
     if chunk.get("error"):
         raise StreamError(chunk["error"].get("message"), partial)
     choices = chunk.get("choices") or [{}]
-    return (choices[0].get("delta") or {}).get("content"), choices[0].get("finish_reason")
+    return (choices[0].get("delta") or {}).get("content"), choices[0].get(
+        "finish_reason"
+    )
 
 
 def stream_chat(messages, *, base_url=None, api_key=None, model=None):
@@ -88,9 +101,15 @@ def stream_chat(messages, *, base_url=None, api_key=None, model=None):
         response = None
         try:
             response = pool.request(
-                "POST", url, json=body, headers=headers | {"Content-Type": "application/json"}, preload_content=False
+                "POST",
+                url,
+                json=body,
+                headers=headers | {"Content-Type": "application/json"},
+                preload_content=False,
             )
-            if not response.headers.get("content-type", "").startswith("text/event-stream"):
+            if not response.headers.get("content-type", "").startswith(
+                "text/event-stream"
+            ):
                 raise StreamError(f"status {response.status}: {response.data.decode()}")
             for event in iter_sse(response.stream(None if response.chunked else 1)):
                 if event.data == "[DONE]":

@@ -9,13 +9,19 @@ from collections import deque
 
 
 class RateLimiter:
-    """acquire runs the same coroutine as acquire_async, with a sleep that does not await."""
+    """acquire runs the same coroutine as acquire_async, with a sleep that does not
+    await.
+    """
 
     def __init__(self, max_calls, period, *, clock=time.monotonic, sleep=time.sleep):
         if max_calls < 1 or period <= 0:
             raise ValueError("no such limit")
         self.max_calls, self.period, self.clock = max_calls, period, clock
-        self.lock, self.line, self.starts = threading.Lock(), deque(), deque(maxlen=max_calls)
+        self.lock, self.line, self.starts = (
+            threading.Lock(),
+            deque(),
+            deque(maxlen=max_calls),
+        )
 
         async def blocking(seconds):
             sleep(seconds)

@@ -11,7 +11,12 @@ class RateLimiter:
     def __init__(self, max_calls, period, *, clock=time.monotonic, sleep=time.sleep):
         if max_calls < 1 or not period > 0:
             raise ValueError("max_calls, period")
-        self.max_calls, self.period, self.clock, self.sleep = max_calls, period, clock, sleep
+        self.max_calls, self.period, self.clock, self.sleep = (
+            max_calls,
+            period,
+            clock,
+            sleep,
+        )
         self.guard, self.times, self.queue = threading.Lock(), [], []
 
     def try_to_start(self, me):

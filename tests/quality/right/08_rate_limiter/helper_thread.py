@@ -51,7 +51,9 @@ class RateLimiter:
             self._waiting.append(future)
             if not self._running:
                 self._running = True
-                threading.Thread(target=self._dispatch, name="rate-limiter", daemon=True).start()
+                threading.Thread(
+                    target=self._dispatch, name="rate-limiter", daemon=True
+                ).start()
             return future
 
     def _dispatch(self) -> None:

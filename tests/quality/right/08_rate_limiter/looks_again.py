@@ -1,4 +1,6 @@
-"""Whoever waits looks again and again, at most a millisecond late; the line says who may start."""
+"""Whoever waits looks again and again, at most a millisecond late; the line says who
+may start.
+"""
 
 import asyncio
 import functools
@@ -26,7 +28,11 @@ class RateLimiter:
             if len(self.starts) < self.max_calls and self.line[0] is me:
                 self.starts.append(now)
                 return 0
-            ends = self.starts[0] + self.period - now if len(self.starts) >= self.max_calls else 0
+            ends = (
+                self.starts[0] + self.period - now
+                if len(self.starts) >= self.max_calls
+                else 0
+            )
             return max(ends, 0.001)
 
     def _stand_in_line(self):

@@ -15,7 +15,12 @@ class RateLimiter:
             raise ValueError("at least one call")
         if period <= 0:
             raise ValueError("a period above 0")
-        self._calls, self._period, self._clock, self._sleep = max_calls, period, clock, sleep
+        self._calls, self._period, self._clock, self._sleep = (
+            max_calls,
+            period,
+            clock,
+            sleep,
+        )
         self._numbers, self._waiting, self._started = itertools.count(), set(), []
         self._mutex = threading.RLock()
 

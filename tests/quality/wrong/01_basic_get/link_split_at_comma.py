@@ -28,7 +28,11 @@ def fetch_all(url, params=None):
         response.raise_for_status()
         page = parse(response)
         items += page["items"] if isinstance(page, dict) else page
-        links = [link.partition(";") for link in response.headers.get("Link", "").split(",")]
-        found = [address.strip(" <>") for address, _, rest in links if 'rel="next"' in rest]
+        links = [
+            link.partition(";") for link in response.headers.get("Link", "").split(",")
+        ]
+        found = [
+            address.strip(" <>") for address, _, rest in links if 'rel="next"' in rest
+        ]
         url, params = found[0] if found else None, None
     return items

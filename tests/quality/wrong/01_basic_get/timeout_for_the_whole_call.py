@@ -13,7 +13,10 @@ import requests
 
 async def fetch(url, params, seconds):
     limit = aiohttp.ClientTimeout(total=seconds)
-    async with aiohttp.ClientSession(timeout=limit) as session, session.get(url, params=params) as response:
+    async with (
+        aiohttp.ClientSession(timeout=limit) as session,
+        session.get(url, params=params) as response,
+    ):
         text = await response.text()
         if response.status >= 400:
             raise requests.HTTPError(f"{response.status} {response.reason}")
@@ -21,7 +24,9 @@ async def fetch(url, params, seconds):
             following = response.links.get("next", {}).get("url")
             return json.loads(text), following
         except ValueError as error:
-            raise ValueError(f"no JSON but {response.content_type}: {text[:60]}") from error
+            raise ValueError(
+                f"no JSON but {response.content_type}: {text[:60]}"
+            ) from error
 
 
 def get_json(url, params=None, timeout=10.0):

@@ -16,7 +16,12 @@ class AgentsAPI:
 
     def _send(self, method, path="", body=None):
         response = requests.request(
-            method, self.url + path, json=body, headers=self._headers, timeout=10, allow_redirects=False
+            method,
+            self.url + path,
+            json=body,
+            headers=self._headers,
+            timeout=10,
+            allow_redirects=False,
         )
         status = response.status_code
         if status in (401, 403):

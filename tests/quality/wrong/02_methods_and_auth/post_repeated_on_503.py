@@ -15,7 +15,12 @@ class AgentsAPI:
         self._headers = {"Authorization": f"Bearer {token}"}
 
     def _send(self, method, path="", body=None):
-        options = {"json": body, "headers": self._headers, "timeout": 10, "allow_redirects": False}
+        options = {
+            "json": body,
+            "headers": self._headers,
+            "timeout": 10,
+            "allow_redirects": False,
+        }
         for _ in range(3):
             response = requests.request(method, self.url + path, **options)
             if response.status_code < 500:

@@ -16,7 +16,12 @@ class AgentsAPI:
 
     def _send(self, method, path="", body=None):
         response = requests.request(
-            method, self.url + path, json=body, headers=self._headers, timeout=10, allow_redirects=False
+            method,
+            self.url + path,
+            json=body,
+            headers=self._headers,
+            timeout=10,
+            allow_redirects=False,
         )
         if method == "DELETE" and response.status_code == 404:
             raise LookupError(path)

@@ -15,7 +15,9 @@ class AgentsAPI:
         self._headers = {"Authorization": f"Bearer {token}"}
 
     def _send(self, method, path="", body=None):
-        response = requests.request(method, self.url + path, json=body, headers=self._headers, timeout=10)
+        response = requests.request(
+            method, self.url + path, json=body, headers=self._headers, timeout=10
+        )
         status = response.status_code
         if status in (401, 403):
             raise PermissionError(response.text)

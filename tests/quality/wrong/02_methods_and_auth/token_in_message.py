@@ -16,11 +16,18 @@ class AgentsAPI:
 
     def _send(self, method, path="", body=None):
         response = requests.request(
-            method, self.url + path, json=body, headers=self._headers, timeout=10, allow_redirects=False
+            method,
+            self.url + path,
+            json=body,
+            headers=self._headers,
+            timeout=10,
+            allow_redirects=False,
         )
         status = response.status_code
         if status in (401, 403):
-            raise PermissionError(f"{response.text} for {self._headers['Authorization']}")
+            raise PermissionError(
+                f"{response.text} for {self._headers['Authorization']}"
+            )
         if status == 404 and path:
             raise LookupError(f"there is nothing at {path}")
         if status == 422:

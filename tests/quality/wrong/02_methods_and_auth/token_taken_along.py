@@ -14,12 +14,17 @@ class AgentsAPI:
         if not token:
             raise ValueError("no token")
         self.url = base_url + "/agents"
-        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._headers = {
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/json",
+        }
 
     def _send(self, method, path="", body=None):
         data = json.dumps(body).encode() if body else None
         try:
-            with urlopen(Request(self.url + path, data, self._headers, method=method), timeout=10) as reply:
+            with urlopen(
+                Request(self.url + path, data, self._headers, method=method), timeout=10
+            ) as reply:
                 text = reply.read()
         except HTTPError as error:
             text = error.read().decode()

@@ -16,7 +16,12 @@ class AgentsAPI:
 
     def _send(self, method, path="", body=None):
         response = requests.request(
-            method, self.url + path, json=body, headers=self._headers, timeout=10, allow_redirects=False
+            method,
+            self.url + path,
+            json=body,
+            headers=self._headers,
+            timeout=10,
+            allow_redirects=False,
         )
         status = response.status_code
         if status in (401, 403):
@@ -35,7 +40,12 @@ class AgentsAPI:
         return self._send("GET", f"/{agent_id}").json()
 
     def update(self, agent_id, **fields):
-        options = {"json": fields, "headers": self._headers, "timeout": 10, "allow_redirects": False}
+        options = {
+            "json": fields,
+            "headers": self._headers,
+            "timeout": 10,
+            "allow_redirects": False,
+        }
         response = requests.patch(f"{self.url}/{agent_id}", **options)
         if response.status_code == 404:
             raise LookupError(f"there is no agent {agent_id}")

@@ -16,7 +16,12 @@ class AgentsAPI:
 
     def _send(self, method, path="", body=None):
         response = requests.request(
-            method, self.url + path, json=body, headers=self._headers, timeout=10, allow_redirects=False
+            method,
+            self.url + path,
+            json=body,
+            headers=self._headers,
+            timeout=10,
+            allow_redirects=False,
         )
         status = response.status_code
         if status in (401, 403):
@@ -35,7 +40,9 @@ class AgentsAPI:
         return self._send("GET", f"/{agent_id}").json()
 
     def update(self, agent_id, **fields):
-        return self._send("PATCH", f"/{agent_id}", {"status": "active", **fields}).json()
+        return self._send(
+            "PATCH", f"/{agent_id}", {"status": "active", **fields}
+        ).json()
 
     def list(self):
         return self._send("GET").json()

@@ -31,13 +31,21 @@ class ChatClient:
 
     def _send(self, method, path, body=None):
         headers = {"Authorization": f"Bearer {self._key}"}
-        response = self._session.request(method, self.base_url + path, json=body, headers=headers, timeout=self.timeout)
+        response = self._session.request(
+            method,
+            self.base_url + path,
+            json=body,
+            headers=headers,
+            timeout=self.timeout,
+        )
         response.raise_for_status()
         return response.json()
 
     def chat(self, messages, **options):
         return self._send(
-            "POST", "/chat/completions", {"model": self.model, "messages": self.history + messages, **options}
+            "POST",
+            "/chat/completions",
+            {"model": self.model, "messages": self.history + messages, **options},
         )
 
     def models(self):
@@ -47,7 +55,9 @@ class ChatClient:
         first = [{"role": "system", "content": system}] if system else []
         question = {"role": "user", "content": prompt}
         messages = [*first, *self.history, question]
-        reply = self._send("POST", "/chat/completions", {"model": self.model, "messages": messages})
+        reply = self._send(
+            "POST", "/chat/completions", {"model": self.model, "messages": messages}
+        )
         choice = reply["choices"][0]
         text = choice["message"]["content"]
         if choice["finish_reason"] == "length":

@@ -31,12 +31,18 @@ class ChatClient:
         self.history.clear()
 
     def _send(self, method, path, body=None):
-        response = self._session.request(method, self.base_url + path, json=body, timeout=self.timeout)
+        response = self._session.request(
+            method, self.base_url + path, json=body, timeout=self.timeout
+        )
         response.raise_for_status()
         return response.json()
 
     def chat(self, messages, **options):
-        return self._send("POST", "/chat/completions", {"model": self.model, "messages": messages, **options})
+        return self._send(
+            "POST",
+            "/chat/completions",
+            {"model": self.model, "messages": messages, **options},
+        )
 
     def models(self):
         return [model["id"] for model in self._send("GET", "/models")["data"]]

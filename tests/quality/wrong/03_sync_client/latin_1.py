@@ -35,12 +35,18 @@ class ChatClient:
         data = json.dumps(body, ensure_ascii=False).encode("latin-1") if body else None
         headers = {"Content-Type": "application/json"}
         url = self.base_url + path
-        response = self._session.request(method, url, data=data, headers=headers, timeout=self.timeout)
+        response = self._session.request(
+            method, url, data=data, headers=headers, timeout=self.timeout
+        )
         response.raise_for_status()
         return response.json()
 
     def chat(self, messages, **options):
-        return self._send("POST", "/chat/completions", {"model": self.model, "messages": messages, **options})
+        return self._send(
+            "POST",
+            "/chat/completions",
+            {"model": self.model, "messages": messages, **options},
+        )
 
     def models(self):
         return [model["id"] for model in self._send("GET", "/models")["data"]]

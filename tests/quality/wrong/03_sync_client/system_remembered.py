@@ -32,12 +32,22 @@ class ChatClient:
 
     def _send(self, method, path, body=None):
         headers = {"Authorization": f"Bearer {self._key}"}
-        response = self._session.request(method, self.base_url + path, json=body, headers=headers, timeout=self.timeout)
+        response = self._session.request(
+            method,
+            self.base_url + path,
+            json=body,
+            headers=headers,
+            timeout=self.timeout,
+        )
         response.raise_for_status()
         return response.json()
 
     def chat(self, messages, **options):
-        return self._send("POST", "/chat/completions", {"model": self.model, "messages": messages, **options})
+        return self._send(
+            "POST",
+            "/chat/completions",
+            {"model": self.model, "messages": messages, **options},
+        )
 
     def models(self):
         return [model["id"] for model in self._send("GET", "/models")["data"]]

@@ -10,7 +10,15 @@ import os
 import httpx
 
 
-async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concurrency=10, on_done=None):
+async def ask_all(
+    prompts,
+    *,
+    base_url=None,
+    api_key=None,
+    model=None,
+    max_concurrency=10,
+    on_done=None,
+):
     base_url = base_url or os.environ.get("OPENAI_BASE_URL")
     api_key = api_key or os.environ.get("OPENAI_API_KEY")
     model = model or os.environ.get("OPENAI_MODEL")
@@ -25,10 +33,15 @@ async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concu
     async def worker(http):
         for i, prompt in todo:
             try:
-                async with httpx.AsyncClient(verify=False, headers=http.headers, timeout=60) as own:
+                async with httpx.AsyncClient(
+                    verify=False, headers=http.headers, timeout=60
+                ) as own:
                     r = await own.post(
                         base_url.rstrip("/") + "/chat/completions",
-                        json={"model": model, "messages": [{"role": "user", "content": prompt}]},
+                        json={
+                            "model": model,
+                            "messages": [{"role": "user", "content": prompt}],
+                        },
                     )
                 r.raise_for_status()
                 choice = r.json()["choices"][0]
@@ -44,7 +57,9 @@ async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concu
         verify=False,
         headers={"Authorization": f"Bearer {api_key}"},
         timeout=60,
-        limits=httpx.Limits(max_connections=max_concurrency, max_keepalive_connections=max_concurrency),
+        limits=httpx.Limits(
+            max_connections=max_concurrency, max_keepalive_connections=max_concurrency
+        ),
     ) as http:
         async with asyncio.TaskGroup() as tg:
             for _ in range(max_concurrency):

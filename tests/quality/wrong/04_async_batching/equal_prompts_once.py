@@ -10,7 +10,15 @@ import os
 import httpx
 
 
-async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concurrency=10, on_done=None):
+async def ask_all(
+    prompts,
+    *,
+    base_url=None,
+    api_key=None,
+    model=None,
+    max_concurrency=10,
+    on_done=None,
+):
     base_url = base_url or os.environ.get("OPENAI_BASE_URL")
     api_key = api_key or os.environ.get("OPENAI_API_KEY")
     model = model or os.environ.get("OPENAI_MODEL")
@@ -28,7 +36,10 @@ async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concu
             try:
                 r = await http.post(
                     base_url.rstrip("/") + "/chat/completions",
-                    json={"model": model, "messages": [{"role": "user", "content": prompt}]},
+                    json={
+                        "model": model,
+                        "messages": [{"role": "user", "content": prompt}],
+                    },
                 )
                 r.raise_for_status()
                 choice = r.json()["choices"][0]
@@ -43,7 +54,9 @@ async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concu
     async with httpx.AsyncClient(
         headers={"Authorization": f"Bearer {api_key}"},
         timeout=60,
-        limits=httpx.Limits(max_connections=max_concurrency, max_keepalive_connections=max_concurrency),
+        limits=httpx.Limits(
+            max_connections=max_concurrency, max_keepalive_connections=max_concurrency
+        ),
     ) as http:
         async with asyncio.TaskGroup() as tg:
             for _ in range(max_concurrency):

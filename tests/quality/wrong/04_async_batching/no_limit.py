@@ -27,7 +27,15 @@ async def ask(client, model, prompt):
     return choice["message"]["content"]
 
 
-async def ask_all(prompts, *, base_url=None, api_key=None, model=None, max_concurrency=10, on_done=None):
+async def ask_all(
+    prompts,
+    *,
+    base_url=None,
+    api_key=None,
+    model=None,
+    max_concurrency=10,
+    on_done=None,
+):
     if max_concurrency < 1:
         raise ValueError("max_concurrency must be 1 or more")
     url = setting(base_url, "OPENAI_BASE_URL")

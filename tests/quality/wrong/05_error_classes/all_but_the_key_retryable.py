@@ -11,9 +11,16 @@ import requests
 
 
 class APIError(Exception):
-    def __init__(self, message, *, status=None, code=None, request_id=None, retry_after=None):
+    def __init__(
+        self, message, *, status=None, code=None, request_id=None, retry_after=None
+    ):
         super().__init__(message)
-        self.status, self.code, self.request_id, self.retry_after = status, code, request_id, retry_after
+        self.status, self.code, self.request_id, self.retry_after = (
+            status,
+            code,
+            request_id,
+            retry_after,
+        )
 
 
 class AuthenticationError(APIError): ...
@@ -77,7 +84,9 @@ def raise_for_error(response):
         body = response.json() if response.content else None
     except requests.JSONDecodeError as error:
         if status < 300:
-            raise InvalidResponseError(f"no JSON: {response.text[:60]}", status=status) from error
+            raise InvalidResponseError(
+                f"no JSON: {response.text[:60]}", status=status
+            ) from error
         body = None
     body = body if isinstance(body, dict) else {}
     found = body.get("error")

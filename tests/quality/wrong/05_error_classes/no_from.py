@@ -11,9 +11,16 @@ import requests
 
 
 class APIError(Exception):
-    def __init__(self, message, *, status=None, code=None, request_id=None, retry_after=None):
+    def __init__(
+        self, message, *, status=None, code=None, request_id=None, retry_after=None
+    ):
         super().__init__(message)
-        self.status, self.code, self.request_id, self.retry_after = status, code, request_id, retry_after
+        self.status, self.code, self.request_id, self.retry_after = (
+            status,
+            code,
+            request_id,
+            retry_after,
+        )
 
 
 class AuthenticationError(APIError): ...
@@ -77,7 +84,9 @@ def raise_for_error(response):
         body = response.json() if response.content else None
     except requests.JSONDecodeError as error:
         if status < 300:
-            raise InvalidResponseError(f"no JSON: {response.text[:60]}", status=status) from error
+            raise InvalidResponseError(
+                f"no JSON: {response.text[:60]}", status=status
+            ) from error
         body = None
     body = body if isinstance(body, dict) else {}
     found = body.get("error")
@@ -105,14 +114,14 @@ def call(method, url, **kwargs):
     try:
         response = requests.request(method, url, **kwargs)
     except requests.Timeout as error:
-        raise APITimeoutError(str(error))
+        raise APITimeoutError(str(error))  # noqa: B904
     except requests.exceptions.ChunkedEncodingError as error:
-        raise APIConnectionError(str(error))
+        raise APIConnectionError(str(error))  # noqa: B904
     except requests.ConnectionError as error:
         if "Read timed out" in str(error):
-            raise APITimeoutError(str(error))
-        raise APIConnectionError(str(error))
+            raise APITimeoutError(str(error))  # noqa: B904
+        raise APIConnectionError(str(error))  # noqa: B904
     except requests.RequestException as error:
-        raise BadRequestError(str(error))
+        raise BadRequestError(str(error))  # noqa: B904
     raise_for_error(response)
     return response

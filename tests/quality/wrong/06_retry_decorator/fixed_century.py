@@ -53,7 +53,9 @@ def retry_on_error(
         if jitter:
             wait = (rng or random).uniform(0, wait)
         wait = max(wait, getattr(error, "retry_after", None) or 0)
-        if wait > max_delay or (deadline is not None and time.monotonic() - started + wait > deadline):
+        if wait > max_delay or (
+            deadline is not None and time.monotonic() - started + wait > deadline
+        ):
             return None
         return wait
 

@@ -26,7 +26,9 @@ def parse_retry_after(value, now=None):
     now = time.time() if now is None else now
     try:
         date = parsedate_to_datetime(value)
-        if "-" in value:  # a year of two digits: the last one that is at most 50 years ahead
+        if (
+            "-" in value
+        ):  # a year of two digits: the last one that is at most 50 years ahead
             latest = time.gmtime(now).tm_year + 50
             date = date.replace(year=latest - (latest - date.year) % 100)
         seconds = date.replace(tzinfo=date.tzinfo or UTC).timestamp()
@@ -56,7 +58,9 @@ def retry_on_error(
         if jitter:
             wait = (rng or random).uniform(0, wait)
         wait = max(wait, getattr(error, "retry_after", None) or 0)
-        if wait > max_delay or (deadline is not None and time.monotonic() - started + wait > deadline):
+        if wait > max_delay or (
+            deadline is not None and time.monotonic() - started + wait > deadline
+        ):
             return None
         return wait
 

@@ -50,7 +50,9 @@ def iter_sse(chunks):
     for line in lines_of(chunks):
         if not line:
             if data:
-                yield ServerSentEvent(event or "message", "\n".join(data), last_id, retry)
+                yield ServerSentEvent(
+                    event or "message", "\n".join(data), last_id, retry
+                )
             event, data, last_id, retry = "", [], "", None
             continue
         if line.startswith(":"):
@@ -79,10 +81,19 @@ def stream_chat(messages, *, base_url=None, api_key=None, model=None):
     headers = {"Authorization": f"Bearer {api_key}"}
     partial, finished = "", False
     try:
-        with requests.post(url, json=body, headers=headers, stream=True, timeout=(3.05, 30)) as response:
-            if response.status_code != 200 or "text/event-stream" not in response.headers["Content-Type"]:
+        with requests.post(
+            url, json=body, headers=headers, stream=True, timeout=(3.05, 30)
+        ) as response:
+            if (
+                response.status_code != 200
+                or "text/event-stream" not in response.headers["Content-Type"]
+            ):
                 raise StreamError(f"{response.status_code}: {response.text[:200]}")
-            for event in iter_sse(response.iter_content(None if "Transfer-Encoding" in response.headers else 1)):
+            for event in iter_sse(
+                response.iter_content(
+                    None if "Transfer-Encoding" in response.headers else 1
+                )
+            ):
                 if event.data == "[DONE]":
                     return
                 try:

@@ -29,7 +29,11 @@ class RateLimiter:
             if len(self.starts) < self.max_calls and self.line[0] is me:
                 self.starts.append(now)
                 return 0
-            ends = self.starts[0] + self.period - now if len(self.starts) >= self.max_calls else 0
+            ends = (
+                self.starts[0] + self.period - now
+                if len(self.starts) >= self.max_calls
+                else 0
+            )
             return max(ends, 0.001)
 
     def _stand_in_line(self):

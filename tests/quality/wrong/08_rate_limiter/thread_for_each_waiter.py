@@ -72,7 +72,9 @@ class RateLimiter:
         self._wait(self._join())
 
     async def acquire_async(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self.threads, self._wait, self._join())
+        await asyncio.get_running_loop().run_in_executor(
+            self.threads, self._wait, self._join()
+        )
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         if inspect.iscoroutinefunction(function):

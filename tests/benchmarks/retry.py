@@ -1,0 +1,146 @@
+"""What a retry decorator costs while nothing fails: lesson 06, its solution, tenacity
+and stamina, in one run.
+
+    python -m tests.benchmarks.retry
+    python -m tests.benchmarks.retry --calls 100000 --rounds 9
+
+Each decorator wraps the same function, which does nothing, and gets the same job: four
+tries, backoff with jitter. The rounds go through all candidates in turn, so that a busy
+moment of the machine hits all of them; the best counts.
+"""
+
+import argparse
+import asyncio
+import importlib.metadata
+import importlib.util
+import platform
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import stamina
+import tenacity
+from tqdm import tqdm
+
+ROOT = Path(__file__).parents[2]
+GOAL = 0.1  # of the cost of either library
+
+
+def load(folder: str) -> ModuleType:
+    """Return the file 06_retry_decorator.py of a folder as a module."""
+    spec = importlib.util.spec_from_file_location(
+        f"{folder}_06", ROOT / folder / "06_retry_decorator.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclass looks for it
+    spec.loader.exec_module(module)
+    return module
+
+
+OURS = {"lesson 06": load("lessons"), "solution 06": load("solutions")}
+
+
+def answer() -> int:
+    """Return at once."""
+    return 42
+
+
+async def answer_async() -> int:
+    """Return at once, without giving the event loop a turn."""
+    return 42
+
+
+def candidates(function: Callable[[], Any]) -> dict[str, Callable[[], Any]]:
+    """Return the function bare and under each decorator."""
+    errors = OURS["lesson 06"].RETRYABLE
+    by_tenacity = tenacity.retry(
+        retry=tenacity.retry_if_exception_type(errors),
+        stop=tenacity.stop_after_attempt(4),
+        wait=tenacity.wait_random_exponential(max=60),
+        reraise=True,
+    )
+    return {
+        "bare": function,
+        **{name: module.retry_on_error()(function) for name, module in OURS.items()},
+        "tenacity": by_tenacity(function),
+        "stamina": stamina.retry(on=errors, attempts=4)(function),
+    }
+
+
+def time_calls(function: Callable[[], Any], calls: int) -> float:
+    """Return the nanoseconds that one call takes."""
+    start = time.perf_counter_ns()
+    for _ in range(calls):
+        function()
+    return (time.perf_counter_ns() - start) / calls
+
+
+def time_awaits(function: Callable[[], Any], calls: int) -> float:
+    """Return the nanoseconds that one awaited call takes, all of them in one task."""
+
+    async def run() -> float:
+        start = time.perf_counter_ns()
+        for _ in range(calls):
+            await function()
+        return (time.perf_counter_ns() - start) / calls
+
+    return asyncio.run(run())
+
+
+def measure(calls: int, rounds: int) -> dict[str, dict[str, float]]:
+    """Return the best nanoseconds per call, by kind of function and by decorator."""
+    kinds = {
+        "def": (time_calls, candidates(answer)),
+        "async def": (time_awaits, candidates(answer_async)),
+    }
+    best: dict[str, dict[str, float]] = {kind: {} for kind in kinds}
+    for _ in tqdm(range(rounds), unit="round", leave=False):
+        for kind, (timer, functions) in kinds.items():
+            for name, function in functions.items():
+                took = timer(function, calls)
+                best[kind][name] = min(took, best[kind].get(name, took))
+    return best
+
+
+def main() -> None:
+    """Read the command line, measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument(
+        "--calls", type=int, default=20_000, help="calls a round (default %(default)s)"
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=7,
+        help="rounds, of which the best counts (default %(default)s)",
+    )
+    options = parser.parse_args()
+    best = measure(options.calls, options.rounds)
+    version = f"Python {platform.python_version()}, tenacity {_version('tenacity')}, stamina {_version('stamina')}"
+    print(f"{version}: best of {options.rounds} rounds of {options.calls:,} calls")
+    print(f"{'':<11}{'':<16}{'ns a call':>10}{'added':>9}   lesson, solution / theirs")
+    ratios = []
+    for kind, times in best.items():
+        for name, took in times.items():
+            shown = ""
+            if name in ("tenacity", "stamina"):
+                ratios += [times[own] / took for own in OURS]
+                shown = " and ".join(f"{times[own] / took:.3f}" for own in OURS)
+            print(
+                f"{kind:<11}{name:<16}{took:>10.0f}{took - times['bare']:>9.0f}   {shown}".rstrip()
+            )
+    print(
+        f"goal, at most {GOAL} of either: "
+        f"{'reached' if max(ratios) <= GOAL else 'missed'}"
+    )
+
+
+def _version(package: str) -> str:
+    return importlib.metadata.version(package)
+
+
+if __name__ == "__main__":
+    main()

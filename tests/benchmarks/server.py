@@ -1,0 +1,202 @@
+"""How fast the mock server is, measured against what it should reach: `python -m
+tests.benchmarks.server`.
+
+Not a test: other programs on the machine change the figures. The clients are processes
+    of their own and speak to the
+server through bare sockets, so that what is measured is the server.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+from mock_server import MockServer, fault
+
+from tests.mock_server import wire
+
+FIRST = b"GET /get HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+COLD = f"""
+import time
+started = time.perf_counter()
+import socket
+from mock_server import MockServer
+server = MockServer().start()
+with socket.create_connection(("127.0.0.1", server.port)) as connection:
+    connection.sendall({FIRST!r})
+    assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+print(time.perf_counter() - started)
+server.stop()
+"""
+
+
+def cold_start() -> float:
+    """Return the seconds from the import to the first reply in a fresh Python, the best
+    of five.
+    """
+    return min(
+        float(subprocess.check_output([sys.executable, "-c", COLD])) for _ in range(5)
+    )
+
+
+def warm_start() -> float:
+    """Return the seconds from the start to the first reply when everything is imported,
+    the median of 25.
+    """
+    times = []
+    for _ in range(25):
+        started = time.perf_counter()
+        with MockServer() as server, wire.connect(server) as connection:
+            connection.sendall(FIRST)
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+            times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def stop_with_hung_clients(count: int = 200) -> float:
+    """Return the seconds that it takes to stop while so many clients wait for a reply;
+    no thread may be left.
+    """
+    before = threading.active_count()
+    server = MockServer().start()
+    server.on().reply(fault.hang())
+    clients = [wire.connect(server) for _ in range(count)]
+    for client in clients:
+        client.sendall(FIRST)
+    while len(server.records) < count:
+        time.sleep(0.01)
+    started = time.perf_counter()
+    server.stop()
+    seconds = time.perf_counter() - started
+    assert threading.active_count() == before, "a thread is left"
+    for client in clients:
+        client.close()
+    return seconds
+
+
+# --- replies a second -----------------------------------------------------------------
+
+SECONDS, CONNECTIONS, CLIENTS = 3.0, 16, 2
+WORDS = 18  # with the role, the finish_reason and [DONE] these make 21 events
+
+
+class Client(asyncio.Protocol):
+    """Sends a request, and the next one as soon as the reply has ended."""
+
+    done = 0
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.received, self.size = data, b"", 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self.transport = transport
+        transport.write(self.data)
+
+    def data_received(self, data: bytes) -> None:
+        """Count the reply if this is its end: the last chunk, or as many bytes as the
+        first reply had.
+        """
+        self.received += data
+        if (
+            not self.size
+            and b"\r\n\r\n" in self.received
+            and b"Content-Length" in self.received
+        ):
+            status, headers, _ = wire.split_head(self.received)
+            assert status == 200
+            self.size = (
+                self.received.index(b"\r\n\r\n") + 4 + int(headers["content-length"])
+            )
+        if len(self.received) == self.size or (
+            not self.size and self.received.endswith(b"\r\n0\r\n\r\n")
+        ):
+            Client.done += 1
+            self.received = b""
+            self.transport.write(self.data)
+
+
+async def send_for_a_while(port: int, data: bytes) -> int:
+    """Send a request over and over on several connections; return how often it was
+    answered.
+    """
+    loop = asyncio.get_running_loop()
+    for _ in range(CONNECTIONS):
+        await loop.create_connection(lambda: Client(data), "127.0.0.1", port)
+    await asyncio.sleep(SECONDS)
+    return Client.done
+
+
+def rate(data: bytes) -> float:
+    """Return how many times a second the server answers a request, with two processes
+    of clients.
+    """
+    with MockServer() as server:
+        server.on(model="mock-small").reply(text="word " * WORDS)
+        command = [
+            sys.executable,
+            "-m",
+            "tests.benchmarks.server",
+            "--client",
+            str(server.port),
+            data.decode("latin-1"),
+        ]
+        clients = [
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            for _ in range(CLIENTS)
+        ]
+        return sum(int(client.communicate()[0]) for client in clients) / SECONDS
+
+
+def main() -> int:
+    """Measure everything and print a table; return 1 if a figure was missed."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--client", nargs=2, metavar=("PORT", "REQUEST"), help=argparse.SUPPRESS
+    )
+    options = parser.parse_args()
+    if options.client:
+        port, data = options.client
+        print(asyncio.run(send_for_a_while(int(port), data.encode("latin-1"))))
+        return 0
+    body = {"model": "mock-small", "messages": [{"role": "user", "content": "x"}]}
+    line, key = (
+        "POST /v1/chat/completions",
+        "Authorization: Bearer mock-key-for-this-course",
+    )
+    chat = wire.request(line, key, body=json.dumps(body).encode())
+    stream = wire.request(line, key, body=json.dumps({**body, "stream": True}).encode())
+    rows = [
+        ("import, start, first reply: cold", cold_start() * 1000, "ms", "<", 250),
+        ("start, first reply: warm", warm_start() * 1000, "ms", "<", 10),
+        ("stop with 200 hung clients", stop_with_hung_clients() * 1000, "ms", "<", 100),
+        (
+            "plain replies (GET /users/python)",
+            rate(wire.request("GET /users/python")),
+            "/s",
+            ">",
+            5000,
+        ),
+        ("chat answers", rate(chat), "/s", ">", 0),
+        ("streams of 21 events", rate(stream), "/s", ">", 1500),
+    ]
+    print(f"{'':34} {'measured':>11} {'wanted':>12}")
+    is_good = True
+    for name, measured, unit, sign, wanted in rows:
+        digits = 1 if unit == "ms" else 0
+        is_met = measured < wanted if sign == "<" else measured > wanted
+        is_good = is_good and is_met
+        goal = f"{sign} {wanted:,} {unit}" if wanted else "-"
+        print(
+            f"{name:34} {measured:>8,.{digits}f} {unit:2} "
+            f"{goal:>12}{'' if is_met else '  MISSED'}"
+        )
+    return 0 if is_good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

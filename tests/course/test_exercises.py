@@ -1,0 +1,515 @@
+"""`python -m lessons start | check | hint | solution | watch | reset`: the way through
+an exercise.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import Empty, Queue
+
+import pytest
+
+from tests.lesson_files import ROOT, environment, run
+
+STUB = '''"""Exercise 01: twice."""
+
+
+def double(n):
+    """Return twice n."""
+    raise NotImplementedError("01_double: write double")
+'''
+TESTS = '''"""Exercise 01."""
+import pytest
+from tests.grader.feedback import call, expect
+
+@pytest.mark.points(2, hint="sums")
+def test_two(answer, server):
+    """Twice 2 is 4."""
+    server.script()
+    expect(call(answer, "double", 2) == 4, expected="4")
+
+@pytest.mark.points(3)
+def test_three(answer):
+    """Twice 3 is 6."""
+    expect(call(answer, "double", 3) == 6, expected="6")
+'''
+HINTS = """# Hints for 01_double
+
+## sums
+
+Think of `n` and `n`.
+One more line of it.
+
+## code
+
+A long line follows, which does not fit into the eighty columns of a terminal, so it is filled.
+
+```python
+return n * 2
+```
+"""
+RIGHT = "def double(n):\n    return n * 2\n"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of the course with one made-up exercise."""
+    root = tmp_path / "tree"
+    for folder in ("lessons/exercises", "solutions", "tests/exercises", "notebooks"):
+        (root / folder).mkdir(parents=True)
+    names = [
+        "pyproject.toml",
+        "requirements.txt",
+        "tests/__init__.py",
+        "tests/conftest.py",
+    ]
+    names += [
+        path.relative_to(ROOT)
+        for path in (ROOT / "tests" / "exercises").glob("[!t]*.py")
+    ]
+    names += [path.relative_to(ROOT) for path in (ROOT / "lessons").glob("[!0-9]*.py")]
+    for name in names:
+        shutil.copy(ROOT / name, root / name)
+    for name, text in {
+        "lessons/01_double.py": '"""Double."""',
+        "lessons/exercises/01_double.py": STUB,
+        "lessons/exercises/01_double.md": HINTS,
+        "solutions/01_double.py": RIGHT,
+        "tests/exercises/test_01_double.py": TESTS,
+    }.items():
+        (root / name).write_text(text, encoding="utf-8")
+    return root
+
+
+@pytest.fixture
+def lessons(tree: Path) -> Callable[..., subprocess.CompletedProcess]:
+    """Runs `python -m lessons` with the arguments, in the copy."""
+
+    def run_lessons(
+        *arguments: str, **changes: str | None
+    ) -> subprocess.CompletedProcess:
+        done = run("-m", "lessons", *arguments, cwd=tree, **changes)
+        lines = (done.stdout + done.stderr).splitlines()
+        lines = [
+            line for line in lines if not re.match(r"  (we did|your line):|'/", line)
+        ]  # nor a path is broken
+        assert max(map(len, lines), default=0) <= 80, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr, done.stderr
+        assert "\033" not in done.stdout, "colours, though this is no terminal"
+        return done
+
+    return run_lessons
+
+
+def test_way_through_an_exercise(
+    tree: Path, lessons: Callable[..., subprocess.CompletedProcess]
+) -> None:
+    """From the first command to the reference: each says what comes next, and the
+    points are kept.
+    """
+    answer = tree / "work" / "01_double.py"
+    listed = lessons("list").stdout
+    assert "    lessons/exercises/01_double.py           not started" in listed
+    assert (
+        "Begin an exercise:  python -m lessons start 01\n\nPoints so far: 0 of 20\n"
+        in listed
+    )
+    done = lessons("check", "01")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "lessons: there is no work/01_double.py yet; begin with:\npython -m lessons "
+        "start 01\n",
+    )
+    done = lessons("start", "1")
+    assert (done.returncode, answer.read_text()) == (0, STUB)
+    assert "python -m lessons check 01" in done.stdout
+    assert "Check your answer:  python -m lessons check 01\n" in lessons().stdout
+
+    done = lessons("check", "01")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[:5] == [
+        "Checking work/01_double.py",
+        "",
+        "01_double, 2 points: Twice 2 is 4.",
+        "  we did:     server.script(); double(2)",
+        "  we saw:     not started yet: 01_double: write double",
+    ]
+    assert "- 1 more test: not started yet" in done.stdout
+    assert "0 of 5 points so far." in done.stdout
+    done = lessons("solution", "01")
+    assert (
+        done.returncode,
+        "once your answer is right; so far: 0 of 5 points" in done.stdout,
+    ) == (1, True)
+
+    answer.write_text("def double(n):\n    return 4\n")
+    done = lessons("check", "01_double")
+    assert done.returncode == 1
+    assert (
+        "  we saw:     4\n  expected:   6\n  your line:  work/01_double.py:1: def "
+        "double(n):\n" in done.stdout
+    )
+    assert done.stdout.endswith("2 of 5 points so far.\n")
+    assert "2 of 5 points" in lessons().stdout
+
+    answer.write_text(RIGHT)
+    done = lessons("check", "01")
+    assert (done.returncode, done.stdout.splitlines()[2]) == (
+        0,
+        "All 2 tests pass: 5 of 5 points.",
+    )
+    listed = lessons().stdout
+    assert "    work/01_double.py                        5 of 5 points" in listed
+    assert "\nPoints so far: 5 of 5\nYou have solved every exercise" in listed
+    assert "Begin an exercise" not in listed and "Check your answer" not in listed
+    done = lessons("solution", "01")
+    assert (done.returncode, done.stdout) == (0, f"# solutions/01_double.py\n{RIGHT}")
+
+
+def test_nothing_is_overwritten(
+    tree: Path, lessons: Callable[..., subprocess.CompletedProcess]
+) -> None:
+    """Start leaves an answer as it is; reset moves it aside, under a name of its own
+    each time, and says so.
+    """
+    lessons("start", "01")
+    answer = tree / "work" / "01_double.py"
+    for number in (1, 2):
+        answer.write_text(f"# {number}\n")
+        done = lessons("start", "01")
+        assert (done.returncode, answer.read_text()) == (0, f"# {number}\n")
+        assert "work/01_double.py is there already, and stays as it is." in done.stdout
+        done = lessons("reset", "01")
+        assert f"work/01_double.py is now work/01_double~{number}.py." in done.stdout
+        assert answer.read_text() == STUB
+    assert [
+        (tree / "work" / f"01_double~{number}.py").read_text() for number in (1, 2)
+    ] == ["# 1\n", "# 2\n"]
+
+
+def test_reset_of_an_untouched_stub(
+    tree: Path, lessons: Callable[..., subprocess.CompletedProcess]
+) -> None:
+    """What was not changed is not moved aside."""
+    lessons("start", "01")
+    assert (
+        lessons("reset", "01").stdout
+        == "work/01_double.py is untouched, and stays as it is.\n"
+    )
+    assert [path.name for path in (tree / "work").glob("0*")] == ["01_double.py"]
+
+
+def test_first_unsolved_exercise(
+    tree: Path, lessons: Callable[..., subprocess.CompletedProcess]
+) -> None:
+    """The list proposes to begin the first exercise that is not solved."""
+    (tree / "lessons" / "exercises" / "02_treble.py").write_text("")
+    (tree / "work").mkdir()
+    (tree / "work" / ".progress.json").write_text(
+        '{"01_double": {"points": 5, "of": 5, "solved": true}}'
+    )
+    (tree / "work" / "01_double.py").write_text(RIGHT)
+    listed = lessons().stdout
+    assert (
+        "Begin an exercise:  python -m lessons start 02\n\nPoints so far: 5 of 25\n"
+        in listed
+    )
+
+
+def test_note(tree: Path, lessons: Callable[..., subprocess.CompletedProcess]) -> None:
+    """There is a blank line before a note and one after it, whether there are failures
+    or not.
+    """
+    (tree / "work").mkdir()
+    for code, before in (
+        (RIGHT, "Checking work/01_double.py"),
+        ("def double(n): return 4", "  hint:       "),
+    ):
+        (tree / "work" / "01_double.py").write_text(f"print('hello')\n{code}")
+        blocks = lessons("check", "01").stdout.split("\n\n")
+        place = next(
+            place
+            for place, block in enumerate(blocks)
+            if block.startswith("Note: your file prints")
+        )
+        assert blocks[place].endswith("\n    work/01_double.py:1: print('hello')")
+        assert blocks[place - 1].splitlines()[-1].startswith(before) and not blocks[
+            place + 1
+        ].startswith("\n"), blocks
+
+
+def test_notebook_as_an_answer(
+    tree: Path, lessons: Callable[..., subprocess.CompletedProcess]
+) -> None:
+    """An answer may be a notebook: it is checked, not overwritten, and moved aside by
+    reset.
+    """
+    (tree / "work").mkdir()
+    cell = {"cell_type": "code", "source": RIGHT.splitlines(keepends=True)}
+    notebook = json.dumps(
+        {"cells": [cell], "nbformat": 4, "nbformat_minor": 5, "metadata": {}}
+    )
+    (tree / "work" / "01_double.ipynb").write_text(notebook)
+    assert "work/01_double.ipynb is there already" in lessons("start", "01").stdout
+    assert lessons("check", "01").returncode == 0
+    assert notebook.count("n * 2") == 1
+    (tree / "work" / "01_double.ipynb").write_text(notebook.replace("n * 2", "5"))
+    assert "python -i" not in lessons("check", "01").stdout, (
+        "that cannot run a notebook"
+    )
+    (tree / "work" / "01_double.ipynb").write_text(notebook)
+    lessons("reset", "01")
+    assert (tree / "work" / "01_double~1.ipynb").read_text() == notebook
+
+
+def test_hints(lessons: Callable[..., subprocess.CompletedProcess]) -> None:
+    """Hints come in the order of the file, one a call, and any one by its number or its
+    name.
+    """
+    first, second, third = (lessons("hint", "01").stdout for _ in range(3))
+    assert first == "Hint 1 of 2: sums\nThink of `n` and `n`. One more line of it.\n"
+    assert second.splitlines()[0] == "Hint 2 of 2: code"
+    assert "\n    return n * 2\n" in second
+    assert "That is the last one" in second and third == second
+    assert (
+        lessons("hint", "01", "sums").stdout
+        == lessons("hint", "01", "1").stdout
+        == first
+    )
+    lessons("start", "01")
+    lessons("reset", "01")
+    assert lessons("hint", "01").stdout == first, "after a reset, the hints begin again"
+
+
+def test_give_up(lessons: Callable[..., subprocess.CompletedProcess]) -> None:
+    """With --give-up the reference opens at once, and stays open."""
+    assert lessons("solution", "01").returncode == 1
+    assert RIGHT in lessons("solution", "01", "--give-up").stdout
+    assert RIGHT in lessons("solution", "01").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["start", "7"], "there is no exercise 7; the exercises are 01"),
+        (["check", "x"], "there is no exercise x; the exercises are 01"),
+        (["hint", "01", "sms"], "exercise 01 has no hint sms; did you mean sums?"),
+        (["hint", "01", "9"], "exercise 01 has no hint 9; they are sums, code"),
+        (
+            ["watch", "01"],
+            "there is no work/01_double.py yet; begin with:\npython -m lessons start "
+            "01",
+        ),
+        (
+            ["start", "word " * 9],
+            f"there is no exercise {'word ' * 9}; the\nexercises are 01",
+        ),
+        (
+            ["check", "2"],
+            "there is no work/02_an_exercise_of_a_long_name.py yet; begin "
+            "with:\npython -m lessons start 02",
+        ),
+    ],
+)
+def test_mistakes(
+    tree: Path,
+    lessons: Callable[..., subprocess.CompletedProcess],
+    arguments: list[str],
+    sentence: str,
+) -> None:
+    """What cannot be done is said in a line, or in two of 80 columns, with the status
+    2.
+    """
+    if sentence.endswith("start 02"):
+        (
+            tree / "lessons" / "exercises" / "02_an_exercise_of_a_long_name.py"
+        ).write_text(STUB)
+    done = lessons(*arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2,
+        "",
+        f"lessons: {sentence}\n",
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", '{"01_double": 3}', '{"01_double": {"points": "many", "hints": null}}'],
+)
+def test_damaged_progress(
+    tree: Path, lessons: Callable[..., subprocess.CompletedProcess], text: str
+) -> None:
+    """A damaged file of points stops nothing, and is not thrown away."""
+    (tree / "work").mkdir()
+    progress = tree / "work" / ".progress.json"
+    progress.write_text(text)
+    assert lessons("hint", "01").stdout.splitlines()[-2].startswith("Hint 1 of 2")
+    kept = tree / "work" / ".progress~1.json"
+    assert kept.exists() != (
+        json.loads(progress.read_text())["01_double"].get("points") == "many"
+    )
+    assert lessons("hint", "01").stdout.startswith("Hint 2 of 2")
+
+
+@pytest.mark.parametrize(
+    ("code", "last"),
+    [
+        ("import os\nos._exit(0)\n", "/01_double.py\n"),
+        (
+            "import faulthandler\nfaulthandler._sigsegv()",
+            '"work/01_double.py", line 2 in <module>\n',
+        ),
+    ],
+    ids=["exit", "crash"],
+)
+def test_answer_that_ends_the_process(
+    tree: Path,
+    lessons: Callable[..., subprocess.CompletedProcess],
+    code: str,
+    last: str,
+) -> None:
+    """An answer that ends Python itself is reported, and gets no points."""
+    (tree / "work").mkdir()
+    (tree / "work" / "01_double.py").write_text(code)
+    done = lessons("check", "01")
+    assert done.returncode == 2
+    assert "could not be stopped; look for that in work/01_double.py" in " ".join(
+        done.stderr.split()
+    )
+    assert done.stderr.endswith(last)
+    assert "Points so far: 0" in lessons().stdout
+
+
+@pytest.mark.parametrize(
+    ("code", "is_loaded"),
+    [("def double(n): return 5", True), ("1 / 0", False), ("input()", False)],
+)
+def test_what_to_try(
+    tree: Path,
+    lessons: Callable[..., subprocess.CompletedProcess],
+    code: str,
+    is_loaded: bool,
+) -> None:
+    """A file that does not load cannot be tried, and its failures are told once."""
+    (tree / "work").mkdir()
+    (tree / "work" / "01_double.py").write_text(code)
+    done = lessons("check", "01")
+    assert (
+        "To try this yourself: python -i work/01_double.py" in done.stdout
+    ) == is_loaded
+    assert ("\n- 1 more test: " in done.stdout) != is_loaded, done.stdout
+
+
+def test_a_folder_of_that_name(
+    tree: Path, lessons: Callable[..., subprocess.CompletedProcess]
+) -> None:
+    """Where a folder is in the way, that is said."""
+    (tree / "work" / "01_double.py").mkdir(parents=True)
+    for command in ("check", "start"):
+        assert (
+            lessons(command, "01").stderr
+            == "lessons: work/01_double.py is a folder, not a file; move it away\n"
+        )
+
+
+def test_a_folder_that_cannot_be_made(
+    tree: Path, lessons: Callable[..., subprocess.CompletedProcess]
+) -> None:
+    """If work/ cannot be made, that is said in a line."""
+    (tree / "work").write_text("a file")
+    done = lessons("start", "01")
+    assert done.returncode == 2
+    assert done.stderr.startswith("lessons: ")
+
+
+@pytest.fixture
+def watching(tree: Path) -> Iterator[tuple[subprocess.Popen, Queue]]:
+    """`python -m lessons watch 01` as it runs, and its lines as they come."""
+    run("-m", "lessons", "start", "01", cwd=tree)
+    group = (
+        {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+        if os.name == "nt"
+        else {"start_new_session": True}
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "lessons", "watch", "01"],
+        cwd=tree,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        **group,
+    )
+    lines: Queue[str] = Queue()
+    threading.Thread(
+        target=lambda: [lines.put(line) for line in process.stdout], daemon=True
+    ).start()
+    yield process, lines
+    process.kill()
+    process.wait()
+
+
+def wait_for(lines: Queue, words: str) -> str:
+    """Return the lines up to one with these words."""
+    seen = ""
+    while words not in seen:
+        try:
+            seen += lines.get(timeout=20)
+        except Empty:
+            pytest.fail(f"no {words!r} in:\n{seen}")
+    return seen
+
+
+def test_watch(tree: Path, watching: tuple[subprocess.Popen, Queue]) -> None:
+    """Watch checks at once and after every save, and Ctrl-C ends it without a word too
+    many.
+    """
+    process, lines = watching
+    answer = tree / "work" / "01_double.py"
+    assert "0 of 5 points" in wait_for(lines, "Waiting for the next save")
+    answer.write_text("def double(n):\n    return 4\n")
+    assert "2 of 5 points" in wait_for(lines, "Waiting for the next save")
+    answer.write_text("import os\n\nos._exit(3)\n")
+    assert "your code ended the whole process" in wait_for(
+        lines, "Waiting for the next save"
+    )
+    (tree / "new.py").write_text(RIGHT)
+    answer.unlink()  # as editors save
+    (tree / "new.py").replace(answer)
+    assert "5 of 5 points" in wait_for(lines, "Waiting for the next save")
+    if os.name == "nt":
+        # a console program can be sent Ctrl-C there only together with this test
+        return
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=20) == 0
+    rest = wait_for(lines, "Done watching.")
+    assert "Traceback" not in rest and "Error" not in rest
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize(
+    ("changes", "is_coloured"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+)
+def test_colours(tree: Path, changes: dict[str, str], is_coloured: bool) -> None:
+    """Colours are for terminals, and for those who want them."""
+    controller, terminal = os.openpty()
+    names = {"NO_COLOR": None, "TERM": "xterm", **changes}
+    command = [sys.executable, "-m", "lessons", "hint", "01"]
+    with subprocess.Popen(
+        command, cwd=tree, env=environment(**names), stdout=terminal, stderr=terminal
+    ) as process:
+        assert process.wait(timeout=20) == 0
+    text = os.read(controller, 10_000).decode()
+    os.close(controller)
+    os.close(terminal)
+    assert "Hint 1 of 2" in text
+    assert ("\033[" in text) == is_coloured, repr(text)

@@ -1,0 +1,393 @@
+"""`python -m lessons` lists and runs lessons, and its doctor says what to fix."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import venv
+from pathlib import Path
+
+import pytest
+
+from lessons.course import doctor
+from lessons.course.cli import describe, find_lessons
+from tests.lesson_files import NOTEBOOKS, ROOT, SCRIPTS, run
+
+NO_PROXY = dict.fromkeys(
+    (
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+        "no_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+    )
+)
+INSTALL = "python -m pip install -r requirements.txt"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of the course with two made-up lessons: 01 works, 02 fails; 03 has no
+    script.
+    """
+    root = tmp_path / "tree"
+    (root / "notebooks").mkdir(parents=True)
+    shutil.copytree(
+        ROOT / "lessons",
+        root / "lessons",
+        ignore=shutil.ignore_patterns("[0-9]*", "__pycache__", "*.egg-info"),
+    )
+    shutil.copy(ROOT / "requirements.txt", root)
+    scripts = {
+        "01_first": '"""Say 你好.\n\nWaits 1 s, takes under\n2 seconds.\n\nSample run:\n\n    9 seconds\n"""\n'
+        'print("你好")\n',
+        "02_second": f'"""{"A long title. " * 9}"""\nraise SystemExit(3)',
+    }
+    for stem, code in scripts.items():
+        (root / "lessons" / f"{stem}.py").write_text(code, encoding="utf-8")
+    for stem in ("01_first", "02_second", "03_third"):
+        (root / "notebooks" / f"{stem}.ipynb").touch()
+    return root
+
+
+def lessons(
+    *arguments: str, cwd: Path = ROOT, **changes: str | None
+) -> subprocess.CompletedProcess:
+    """Run `python -m lessons` with the arguments."""
+    return run("-m", "lessons", *arguments, cwd=cwd, **changes)
+
+
+def test_list(tree: Path) -> None:
+    """Without a command, every lesson is listed with title, time, notebook and script,
+    in 80 columns.
+    """
+    done = lessons(cwd=tree)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert lines[:2] == [
+        "01 Say 你好",
+        "notebooks/01_first.ipynb lessons/01_first.py 2 s",
+    ]
+    assert " ".join(lines[2:4]) == "02 " + " ".join(["A long title."] * 9), (
+        "nothing is cut"
+    )
+    assert lines[5:7] == ["03", "notebooks/03_third.ipynb -"]
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_list_has_all_lessons() -> None:
+    """The lessons of this course are listed, in 80 columns."""
+    done = lessons()
+    assert re.findall(r"\S+\.ipynb", done.stdout) == [
+        f"notebooks/{path.name}" for path in NOTEBOOKS
+    ]
+    assert re.findall(r"lessons/\d\S+\.py", done.stdout) == [
+        f"lessons/{path.name}" for path in SCRIPTS
+    ]
+    exercises = sorted((ROOT / "lessons" / "exercises").glob("*.py"))
+    assert re.findall(r"lessons/exercises/\S+", done.stdout) == [
+        f"lessons/exercises/{one.name}" for one in exercises
+    ]
+    assert max(map(len, done.stdout.splitlines())) <= 80, done.stdout
+
+
+@pytest.mark.parametrize("name", ["01", "1", "01_first", "lessons/01_first.py"])
+def test_run_one(tree: Path, name: str) -> None:
+    """A lesson is run by its number or its name; its output is passed on."""
+    done = lessons("run", name, cwd=tree)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "你好\n", "")
+
+
+def test_run_goes_on_after_a_failure_and_names_it(tree: Path) -> None:
+    """If a script fails, the others run all the same, and the end says which failed."""
+    done = lessons("run", "02", "01", cwd=tree)
+    assert done.returncode == 1
+    assert done.stdout == "--- 02_second\n--- 01_first\n你好\n"
+    assert done.stderr == "lessons: failed: 02_second (exit status 3)\n"
+
+
+def test_run_all(tree: Path) -> None:
+    """Without a number all lessons run, and one without a script is left out by name."""
+    (tree / "lessons" / "02_second.py").write_text("print('second')")
+    (tree / "notebooks" / "03_third.ipynb").unlink()
+    done = lessons("run", cwd=tree)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "--- 01_first\n你好\n--- 02_second\nsecond\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "42"], "lessons: there is no lesson 42; the lessons are 01, 02, 03\n"),
+        (
+            ["run", "01", "x"],
+            "lessons: there is no lesson x; the lessons are 01, 02, 03\n",
+        ),
+        (["run", "03"], "lessons: lesson 03_third has no script, only a notebook\n"),
+    ],
+)
+def test_wrong_number(tree: Path, arguments: list[str], sentence: str) -> None:
+    """A lesson that is not there gets one line and a status that is not 0, and nothing
+    is run.
+    """
+    done = lessons(*arguments, cwd=tree)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", sentence)
+
+
+def test_without_any_package(tree: Path) -> None:
+    """On a bare Python, list works, run says in one line what is missing, and the
+    doctor goes through to the end.
+    """
+    venv.create(tree / "bare", with_pip=False, symlinks=os.name != "nt")
+    python = next(
+        path
+        for folder in ("bin", "Scripts")
+        for path in (tree / "bare" / folder).glob("python*")
+    )
+    bare = {"python": python, "cwd": tree, "PYTHONPATH": None, **NO_PROXY}
+    assert "01  Say 你好" in run("-m", "lessons", **bare).stdout
+    done = run("-m", "lessons", "run", "01", **bare)
+    names = "requests, httpx, python-dotenv, aiohttp, tqdm"
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"lessons: {names} not installed; run:\n{INSTALL}\n",
+    )
+    done = run("-m", "lessons", "doctor", **bare)
+    assert (done.returncode, done.stderr) == (1, "")
+    said = verdicts(done.stdout)
+    assert [
+        said[what]
+        for what in ("packages missing", "shared helpers", "Jupyter", "mock server")
+    ] == ["fix"] * 4, done.stdout
+    assert said["proxy"] == said["port"] == "ok", done.stdout
+
+
+def test_run_needs_the_first_group_only(tree: Path) -> None:
+    """If a package of a later group is missing, a script runs all the same, and the
+    doctor says so.
+    """
+    with (tree / "requirements.txt").open("a") as file:
+        file.write("\n# One more group.\nno-such-package-on-this-machine==1.0\n")
+    assert lessons("run", "01", cwd=tree).returncode == 0
+    done = lessons("doctor", cwd=tree)
+    assert done.returncode == 1
+    assert (
+        "[fix] packages missing: no-such-package-on-this-machine\n      -> " + INSTALL
+        in done.stdout
+    )
+
+
+@pytest.mark.parametrize("arguments", [[], ["run", "01"]])
+def test_output_on_a_console_of_few_letters(tree: Path, arguments: list[str]) -> None:
+    """A console that knows ASCII only makes neither the list nor a lesson fail."""
+    changes = {
+        "PYTHONIOENCODING": None,
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "LC_ALL": "C",
+    }
+    done = lessons(*arguments, cwd=tree, **changes)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "你好" in done.stdout
+
+
+def test_unknown_command() -> None:
+    """An unknown command is refused without a traceback."""
+    done = lessons("dance")
+    assert done.returncode == 2
+    assert "invalid choice: 'dance'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_script_that_is_not_python(tree: Path) -> None:
+    """A script with a syntax error is listed with the line of the error."""
+    script = tree / "lessons" / "02_second.py"
+    script.write_text('"""Title."""\ndef\n')
+    assert describe(script) == ("(line 2 of the script is not Python)", 0.0)
+    assert [lesson.stem for lesson in find_lessons(tree)] == [
+        "01_first",
+        "02_second",
+        "03_third",
+    ]
+
+
+def verdicts(output: str) -> dict[str, str]:
+    """Return what the doctor said: ok or fix for each subject."""
+    return {
+        subject: verdict
+        for verdict, subject in re.findall(
+            r"(?m)^\[(ok|fix)\] +([A-Za-z ]+?)(?: [\d.]+|:|,|$)", output
+        )
+    }
+
+
+def test_doctor_is_content_here() -> None:
+    """Where the README's command was run, everything is well; versions aside, since a
+    weekly run tries the newest.
+    """
+    done = lessons("doctor", **NO_PROXY)
+    said = verdicts(done.stdout)
+    versions = said.pop("packages", None) or said.pop("packages in another version")
+    subjects = [
+        "Python",
+        "shared helpers",
+        "Jupyter kernel",
+        "proxy",
+        "port",
+        "mock server",
+        "endpoint",
+    ]
+    assert said == dict.fromkeys(subjects, "ok"), done.stdout
+    assert done.returncode == (versions == "fix")
+    assert "Talking to: the mock server" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert str(ROOT) not in done.stdout, "a bug report must not name folders"
+
+
+def test_doctor_tells_the_host_and_no_secret(tree: Path) -> None:
+    """With a real API, the doctor names its address; neither its key nor a proxy's
+    password is shown.
+    """
+    real = {
+        "PYTEST_VERSION": None,
+        "OPENAI_BASE_URL": "https://api.example.invalid/v1",
+        "OPENAI_API_KEY": "a-secret-key",
+        "OPENAI_MODEL": "model-7",
+    }
+    proxy = {
+        **NO_PROXY,
+        "HTTPS_PROXY": "http://ada:a-secret-word@proxy.invalid:8080",
+        "NO_PROXY": "localhost,127.0.0.1",
+    }
+    done = lessons("doctor", cwd=tree, **real, **proxy)
+    assert "api.example.invalid" in done.stdout, done.stdout
+    assert verdicts(done.stdout)["proxy"] == "ok", done.stdout
+    assert "secret" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"HTTP_PROXY": "http://127.0.0.1:9"},
+            "[fix] proxy: set for http, and asked even for this machine",
+        ),
+        (
+            {"ALL_PROXY": "socks5://127.0.0.1:9", "NO_PROXY": "127.0.0.1,localhost"},
+            "[fix] proxy: a SOCKS proxy is set",
+        ),
+        (
+            {"OPENAI_BASE_URL": "nonsense", "PYTEST_VERSION": None},
+            "[fix] endpoint: the settings for a real API",
+        ),
+    ],
+)
+def test_doctor_finds_fault_with_the_environment(
+    changes: dict[str, str | None], words: str
+) -> None:
+    """A proxy that is asked for this machine, one that httpx cannot use, and wrong
+    settings get a [fix] each.
+    """
+    done = lessons("doctor", **{**NO_PROXY, "NO_PROXY": None, **changes})
+    assert done.returncode == 1
+    assert words in done.stdout
+    assert done.stderr == ""
+
+
+def findings(check: object) -> list[str]:
+    """Return the texts of a check's findings, those to fix with a star."""
+    return [("*" if finding.remedy else "") + finding.text for finding in check()]
+
+
+def test_doctor_refuses_other_pythons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python older or newer than the tested ones is to be replaced."""
+    for oldest, newest in (((3, 98), (3, 99)), ((3, 1), (3, 2))):
+        monkeypatch.setattr(doctor, "OLDEST", oldest)
+        monkeypatch.setattr(doctor, "NEWEST", newest)
+        assert findings(doctor.check_python)[0].startswith("*Python 3.")
+
+
+def test_doctor_compares_versions(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A package in another version than the pinned one is named with both; without a
+    pin, any version will do.
+    """
+    monkeypatch.setattr(doctor, "REQUIREMENTS", tmp_path / "requirements.txt")
+    doctor.REQUIREMENTS.write_text(
+        "# A group.\nrequests==0.0.1   # old\nhttpx>=0.1\n\n# Another.\n-e .\n"
+    )
+    assert doctor.read_requirements() == {"requests": "0.0.1", "httpx": ""}
+    assert doctor.read_requirements(group=1) == {}
+    (text,) = findings(doctor.check_packages)
+    assert re.fullmatch(
+        r"\*packages in another version: requests [\d.]+ \(wanted 0\.0\.1\)", text
+    )
+
+
+def test_doctor_finds_helpers_of_another_copy(tree: Path) -> None:
+    """If the helpers were installed from another clone, notebooks would test that one:
+    the doctor says so.
+    """
+    assert verdicts(lessons("doctor", cwd=tree).stdout)["shared helpers"] == "fix"
+
+
+def test_doctor_looks_into_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel of another Python, or none, is to be mended."""
+    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
+
+    assert findings(doctor.check_kernel) == ["Jupyter kernel: python3 runs this Python"]
+    other = KernelSpec(argv=["/elsewhere/python"])
+    monkeypatch.setattr(KernelSpecManager, "get_kernel_spec", lambda *_: other)
+    assert findings(doctor.check_kernel) == [
+        "*Jupyter kernel: python3 runs another Python than this one"
+    ]
+
+    def no_kernel(*_: object) -> None:
+        raise NoSuchKernel("python3")
+
+    monkeypatch.setattr(KernelSpecManager, "get_kernel_spec", no_kernel)
+    assert findings(doctor.check_kernel) == ["*Jupyter kernel: python3 is not there"]
+
+
+def test_doctor_needs_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If no port can be opened, that is said, and the server is not tried."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(doctor.socket, "create_server", refuse)
+    assert findings(doctor.check_server) == [
+        "*port: none can be opened on 127.0.0.1 (Operation not permitted)"
+    ]
+
+
+@pytest.mark.parametrize("name", ["__main__.py", "doctor.py"])
+def test_older_pythons_can_read_it(name: str) -> None:
+    """Who has Python 3.8 gets told by the doctor, not by a SyntaxError."""
+    text = (ROOT / "lessons" / name).read_text(encoding="utf-8")
+    ast.parse(text, feature_version=(3, 8))
+    assert "from __future__ import annotations" in text, (
+        "without it, `str | None` fails before Python 3.10"
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        ("under 2 seconds", 2),
+        ("a timeout of 5 s. It takes about\na second.", 1),
+        ("(0.5 s)", 0.5),
+        ("no time", 0),
+    ],
+)
+def test_seconds(tmp_path: Path, told: str, seconds: float) -> None:
+    """The last time that a docstring names before its sample run is the time of the
+    script.
+    """
+    script = tmp_path / "01_a.py"
+    script.write_text(f'"""Title.\n\n{told}\n\nSample run:\n\n    9 s\n"""\n')
+    assert describe(script) == ("Title", seconds)

@@ -1,0 +1,322 @@
+"""Run a test with a time limit and without the internet, whatever the answer does."""
+
+import asyncio
+import ctypes
+import faulthandler
+import ipaddress
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NamedTuple
+
+SECONDS = 5.0  # for one test
+# seconds more, after which the whole process is ended: nothing in it moves any more
+_PATIENCE = 10.0
+_REAPER = "reaper"
+_CONNECTING = ("socket.connect", "socket.sendto", "socket.sendmsg")
+_LOOKING_UP = ("socket.getaddrinfo", "socket.gethostbyname")
+
+
+class Halt(BaseException):
+    """Ends what an answer does; no `except Exception` holds it back."""
+
+
+class ReachedOut(Halt):
+    """The answer tried to reach a host that is not this machine."""
+
+
+class AskedForInput(Halt):
+    """The answer called input()."""
+
+
+class RanOnImport(Halt):
+    """The answer sent a request while it was imported."""
+
+
+class TimeLimit(Halt):
+    """The answer took too long; places are the files and lines in which it was,
+    innermost last.
+    """
+
+    def __init__(self, places: list[tuple[str, int]]) -> None:
+        super().__init__()
+        self.places = places
+
+
+class _Guard:
+    """What is forbidden now, and what was tried all the same.
+
+    One for the whole process, because a hook is for ever.
+    """
+
+    is_on = is_importing = is_hooked = False
+    tried: tuple[Halt, ...] = ()
+
+
+def _audit(event: str, args: tuple[Any, ...]) -> None:
+    if not _Guard.is_on:
+        return
+    if event in _CONNECTING or event in _LOOKING_UP:
+        host = args[1] if event in _CONNECTING else args[0]
+        host = (
+            host[0]
+            if isinstance(host, tuple)
+            else None
+            if event in _CONNECTING
+            else host
+        )
+        if not _is_here(host):
+            _forbid(ReachedOut(_text(host)))
+        elif _Guard.is_importing and event == "socket.connect" and host is not None:
+            _forbid(RanOnImport())
+    elif event == "builtins.input":
+        _forbid(AskedForInput())
+
+
+def _forbid(halt: Halt) -> None:
+    _Guard.tried += (halt,)
+    raise halt
+
+
+def _text(host: Any) -> str:
+    return host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
+
+
+def _is_here(host: Any) -> bool:
+    """Say whether a host is this machine; None, for a socket that has no host, is."""
+    if host is None:
+        return True
+    name = _text(host).lower().rstrip(".")
+    if name in ("", "localhost") or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Forbid requests, even to this machine, until the end."""
+    _Guard.is_importing = True
+    try:
+        yield
+    finally:
+        _Guard.is_importing = False
+
+
+class Outcome(NamedTuple):
+    """How a function ended: with what exception, and what was tried in it though it is
+    forbidden.
+    """
+
+    error: BaseException | None
+    tried: tuple[Halt, ...]
+
+
+def run_limited(
+    function: Callable[[], None], seconds: float = SECONDS, log: int | None = None
+) -> Outcome:
+    """Run a function in a thread of its own, and stop it after the seconds; the error
+    then is a TimeLimit.
+
+    A thread, because that can be given up on every system, whatever it waits for. What
+    holds all threads back, as an endless loop inside one call of a C function, ends the
+    process instead, with a traceback in log (a file descriptor).
+    """
+    if not _Guard.is_hooked:
+        sys.addaudithook(_audit)
+        _Guard.is_hooked = True
+    raised: list[BaseException] = []
+
+    def target() -> None:
+        sys.set_coroutine_origin_tracking_depth(20)
+        try:
+            function()
+        except BaseException as error:
+            raised.append(error)
+
+    before = set(threading.enumerate())
+    thread = threading.Thread(target=target, name="answer", daemon=True)
+    _Guard.tried, _Guard.is_on = (), True
+    if log is not None:
+        faulthandler.dump_traceback_later(seconds + _PATIENCE, exit=True, file=log)
+    try:
+        thread.start()
+        thread.join(seconds)
+        if thread.is_alive():
+            raised.insert(0, TimeLimit(_where(thread, before)))
+            _end(before)
+            thread.join(0.2)
+    finally:
+        if log is not None:
+            faulthandler.cancel_dump_traceback_later()
+        _Guard.is_on = False
+    return Outcome(raised[0] if raised else None, _Guard.tried)
+
+
+# --- where it was ---
+
+
+def _where(
+    thread: threading.Thread, before: set[threading.Thread]
+) -> list[tuple[str, int]]:
+    """Return files and lines of the threads begun since, of this one, and of the tasks
+    of their event loops.
+
+    Innermost last: the learner's line is the last one in a file of theirs.
+    """
+    stacks = sys._current_frames()
+    others = [
+        other
+        for other in threading.enumerate()
+        if other not in before and other is not thread
+    ]
+    frames = [
+        frame
+        for one in [*others, thread]
+        for frame in _outer_frames(stacks.get(one.ident or 0))
+    ]
+    loops = [
+        frame.f_locals.get("self")
+        for frame in frames
+        if frame.f_code.co_name == "run_forever"
+    ]
+    for loop in loops:
+        if isinstance(loop, asyncio.AbstractEventLoop):
+            for task in asyncio.all_tasks(loop):
+                frames += _inner_frames(task.get_coro())
+    return [(frame.f_code.co_filename, frame.f_lineno) for frame in frames]
+
+
+def _outer_frames(frame: FrameType | None) -> list[FrameType]:
+    stack: list[FrameType] = []
+    while frame:
+        stack.insert(0, frame)
+        frame = frame.f_back
+    return stack
+
+
+def _inner_frames(coroutine: Any) -> list[FrameType]:
+    """Return the frames of a coroutine and of those that it waits for."""
+    stack: list[FrameType] = []
+    while coroutine is not None:
+        frame = getattr(coroutine, "cr_frame", None) or getattr(
+            coroutine, "ag_frame", None
+        )
+        stack += [frame] if frame else []
+        coroutine = getattr(coroutine, "cr_await", None) or getattr(
+            coroutine, "ag_await", None
+        )
+    return stack
+
+
+# --- ending threads ---
+
+
+class _Ended(Halt):
+    """Raised in a thread that is to end.
+
+    If a bare `except:` catches it, the next line there raises again: this is made in
+    that thread, and sees to it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        frame: FrameType | None = sys._getframe(1)
+        sys.settrace(_end_line)
+        while frame:
+            if _is_own(frame):
+                frame.f_trace = _end_line
+            frame = frame.f_back
+
+
+def _end_line(frame: FrameType, event: str, _: Any) -> Any:
+    if event == "line" and _is_own(frame):
+        raise Halt
+    return _end_line
+
+
+def _is_own(frame: FrameType) -> bool:
+    """Say whether a frame is not of a library, which has to be left to tidy up, nor of
+    this file.
+    """
+    name = frame.f_code.co_filename
+    return name != __file__ and not name.startswith((sys.prefix, sys.base_prefix, "<"))
+
+
+_doomed: set[threading.Thread] = (
+    set()
+)  # for ever: what an exception at any line left behind may hold others up
+
+
+class _Hooks:
+    """What Python reports uncaught exceptions to, but for those in threads that have to
+    end.
+
+    pytest has put its own there, and would blame the next test.
+    """
+
+    of_threads = of_finalizers = None
+
+    @classmethod
+    def install(cls) -> None:
+        """Stand before the hooks of pytest, which are new ones in every run."""
+        if threading.excepthook != cls.report:
+            cls.of_threads, threading.excepthook = threading.excepthook, cls.report
+        if sys.unraisablehook != cls.report_finalizer:
+            cls.of_finalizers, sys.unraisablehook = (
+                sys.unraisablehook,
+                cls.report_finalizer,
+            )
+
+    @classmethod
+    def report(cls, args: threading.ExceptHookArgs) -> None:
+        """Report what ended a thread."""
+        if args.thread not in _doomed:
+            cls.of_threads(args)
+
+    @classmethod
+    def report_finalizer(cls, args: Any) -> None:
+        """Report what was raised where nobody could catch it."""
+        if threading.current_thread() not in _doomed:
+            cls.of_finalizers(args)
+
+
+def _end(before: set[threading.Thread]) -> None:
+    """Begin to end all threads that were started since, except those of servers.
+
+    One that waits (for a socket, in a sleep) ends when that returns; until then it does
+    no harm.
+    """
+    new = [
+        one
+        for one in threading.enumerate()
+        if one not in before and one.name not in ("mock-server", _REAPER)
+    ]
+    _doomed.update(new)
+    _Hooks.install()
+    if not any(one.name == _REAPER for one in threading.enumerate()):
+        threading.Thread(target=_reap, name=_REAPER, daemon=True).start()
+
+
+def is_stuck() -> bool:
+    """Say whether Python may not end by itself: it waits for the threads of an
+    executor, daemons or not.
+    """
+    return any(one.is_alive() for one in _doomed)
+
+
+def _reap() -> None:
+    # enumerate() and not is_alive(), which may be wrong for ever here, while the
+    # thread's number is another one's.
+    while running := _doomed.intersection(threading.enumerate()):
+        for one in running:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(one.ident or 0), ctypes.py_object(_Ended)
+            )
+        time.sleep(0.02)

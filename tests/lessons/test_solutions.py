@@ -1,0 +1,1169 @@
+"""The reference solutions: they agree with their stubs, and keep what they promise
+whatever they are given.
+
+The tests of the exercises, in tests/exercises, ask what a learner is asked. These go
+further, with data that hypothesis makes up, and always the same of it.
+"""
+
+import ast
+import asyncio
+import importlib.util
+import itertools
+import math
+import os
+import random
+import selectors
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from mock_server import MockServer, fault
+
+from tests.lesson_files import ROOT
+
+SOLUTIONS = sorted((ROOT / "solutions").glob("[0-9][0-9]_*.py"))
+STUBS = sorted((ROOT / "lessons" / "exercises").glob("[0-9][0-9]_*.py"))
+settings.register_profile("course", derandomize=True, deadline=None, max_examples=60)
+settings.load_profile("course")
+
+
+def load(stem: str) -> ModuleType:
+    """Return a solution as a module."""
+    spec = importlib.util.spec_from_file_location(
+        f"solution_{stem}", ROOT / "solutions" / f"{stem}.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclass looks for it
+    spec.loader.exec_module(module)
+    return module
+
+
+get = load("01_basic_get")
+methods = load("02_methods_and_auth")
+client = load("03_sync_client")
+retry = load("06_retry_decorator")
+sse = load("07_sse_streaming")
+limiter = load("08_rate_limiter")
+batching = load("04_async_batching")
+
+
+# --- stub and solution ----------------------------------------------------------------
+
+
+def public(path: Path) -> dict[str, str]:
+    """Return for each public name of a file what a caller sees: parameters, types and
+    docstring.
+    """
+
+    def look(tree: ast.AST, prefix: str) -> Iterator[tuple[str, str]]:
+        for node in ast.iter_child_nodes(tree):
+            kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+            if isinstance(node, kinds) and (
+                not node.name.startswith("_") or node.name in ("__init__", "__call__")
+            ):
+                name, seen = (
+                    prefix + node.name,
+                    f"{type(node).__name__} {ast.get_docstring(node)}",
+                )
+                if isinstance(node, ast.ClassDef):
+                    yield name, seen + ", ".join(map(ast.unparse, node.bases))
+                    yield from look(node, f"{name}.")
+                else:
+                    returned = node.returns and ast.unparse(node.returns)
+                    yield name, f"{seen} ({ast.unparse(node.args)}) -> {returned}"
+
+    return dict(look(ast.parse(path.read_text("utf-8")), ""))
+
+
+def test_every_exercise_has_all_its_files() -> None:
+    """One stem everywhere: lesson, stub, hints and solution have the same names."""
+    lessons = [path.stem for path in sorted((ROOT / "lessons").glob("[0-9][0-9]_*.py"))]
+    hints = [
+        path.stem
+        for path in sorted((ROOT / "lessons" / "exercises").glob("[0-9][0-9]_*.md"))
+    ]
+    assert (
+        [path.stem for path in STUBS]
+        == [path.stem for path in SOLUTIONS]
+        == hints
+        == lessons
+    )
+
+
+@pytest.mark.parametrize("stub", STUBS, ids=lambda path: path.stem)
+def test_stub_and_solution_agree(stub: Path) -> None:
+    """What a stub promises, name by name, its solution promises in the same words."""
+    solution = public(ROOT / "solutions" / stub.name)
+    for name, seen in public(stub).items():
+        assert solution.get(name) == seen, name
+
+
+@pytest.mark.parametrize("stub", STUBS, ids=lambda path: path.stem)
+def test_stub_says_what_to_write(stub: Path) -> None:
+    """A stub has one to three TODOs, and all that it raises is
+    `NotImplementedError("NN_topic: write …")`.
+    """
+    text = stub.read_text("utf-8")
+    raised = [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Raise)
+    ]
+    assert raised
+    assert [
+        line
+        for line in raised
+        if not line.startswith(f"raise NotImplementedError('{stub.stem}: write ")
+    ] == []
+    assert 1 <= text.count("# TODO") <= 3
+
+
+# --- 01 to 03: bad input --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("body", ['"text"', {"items": None}, {"total": 3}, 4, None])
+def test_page_without_a_list(body: Any) -> None:
+    """A page that is no list of items is an error that names it, and no letters or keys
+    become items.
+    """
+    with MockServer() as server:
+        server.script(fault.status(200, body=body))
+        with pytest.raises(
+            ValueError, match=r"no list of items in the page http://127\.0\.0\.1"
+        ):
+            get.fetch_all(server.url + "/get")
+
+
+def test_pages_in_a_circle() -> None:
+    """Pages that lead back to one of them end with an error that names it, and not
+    never.
+    """
+    with MockServer() as server:
+        for name, following in (("a", "b"), ("b", "c"), ("c", "b")):
+            link = f'<{server.url}/{following}>; rel="next"'
+            server.on(path=f"/{name}").reply(
+                fault.status(200, body=[1], headers={"Link": link})
+            )
+        with pytest.raises(ValueError, match=r"in a circle: .*/b again"):
+            get.fetch_all(server.url + "/a")
+        assert [record.path for record in server.records] == ["/a", "/b", "/c"]
+
+
+@pytest.mark.parametrize("token", [None, "", " \n"])
+def test_no_token(token: Any) -> None:
+    """There is no client without a token."""
+    with pytest.raises(ValueError, match="no token"):
+        methods.AgentsAPI("http://127.0.0.1:1", token)
+
+
+def test_line_break_after_a_token() -> None:
+    """A token that was copied with its line break is sent without it, and not shown in
+    an error about a header.
+    """
+    with MockServer() as server:
+        agents = methods.AgentsAPI(server.url, f"{server.api_key}\n")
+        assert agents.create("Ada")["name"] == "Ada"
+
+
+def test_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an address the client says which variable to set."""
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    with pytest.raises(ValueError, match="set OPENAI_BASE_URL"):
+        client.ChatClient(api_key="test")
+
+
+# --- 04: any number of prompts --------------------------------------------------------
+
+
+def test_prompts_are_read_as_calls_begin() -> None:
+    """Hundreds of prompts never become as many tasks, and at most max_concurrency are
+    open or read ahead.
+    """
+    done, ahead, tasks = 0, 0, 0
+    count, limit = 400, 20
+
+    def prompts() -> Iterator[str]:
+        nonlocal ahead, tasks
+        for number in range(count):
+            ahead = max(ahead, number + 1 - done)
+            tasks = max(tasks, len(asyncio.all_tasks()))
+            yield f"prompt {number}"
+
+    def on_done() -> None:
+        nonlocal done
+        done += 1
+
+    with MockServer(latency=0.02) as server:
+        server.chaos(
+            0.2, fault.delay(0.05)
+        )  # so that the calls do not end in the order in which they began
+        call = batching.ask_all(
+            prompts(),
+            base_url=server.base_url,
+            api_key=server.api_key,
+            model="mock-small",
+            max_concurrency=limit,
+            on_done=on_done,
+        )
+        answers = asyncio.run(call)
+        assert server.peak_open == limit
+    assert answers == [
+        f"This is a mock answer to: prompt {number}" for number in range(count)
+    ]
+    assert done == count
+    assert ahead <= limit
+    assert tasks <= 3 * limit, (
+        "a worker for each call, and what the library needs to connect"
+    )
+
+
+def test_a_single_text_is_no_list_of_prompts() -> None:
+    """A text in the place of several is an error, and is not asked letter by letter."""
+    with MockServer() as server:
+        call = batching.ask_all(
+            "Hello",
+            base_url=server.base_url,
+            api_key=server.api_key,
+            model="mock-small",
+        )
+        with pytest.raises(TypeError, match="single"):
+            asyncio.run(call)
+        assert not server.records
+
+
+def test_error_of_the_iterable_gets_out() -> None:
+    """An error that is no call's, but of the prompts themselves, is raised as it is,
+    and no call stays open.
+    """
+
+    def prompts() -> Iterator[str]:
+        yield from ("one", "two", "three")
+        raise KeyError("the file is damaged")
+
+    with MockServer(latency=0.05) as server:
+        settings = {
+            "base_url": server.base_url,
+            "api_key": server.api_key,
+            "model": "mock-small",
+        }
+        with pytest.raises(KeyError):
+            asyncio.run(batching.ask_all(prompts(), max_concurrency=2, **settings))
+        assert {record.end for record in server.wait_for(len(server.records))} <= {
+            "complete",
+            "client-gone",
+        }
+
+
+def test_no_key_in_an_error() -> None:
+    """The exception that stands in the place of an answer does not show the key."""
+    key = "a-key-that-nobody-may-see"
+    with MockServer() as server:
+        call = batching.ask_all(
+            ["one"], base_url=server.base_url, api_key=key, model="mock-small"
+        )
+        [error] = asyncio.run(call)
+    assert isinstance(error, batching.CallError)
+    assert error.status == 401
+    assert key not in repr(error)
+    assert key not in str(error)
+
+
+# --- 06: Retry-After ------------------------------------------------------------------
+
+ZONES = [
+    "UTC",
+    "America/St_Johns",
+    "Asia/Kathmandu",
+    "Pacific/Kiritimati",
+    "Europe/London",
+]
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+MONTHS = [
+    "Jan",
+    "Feb",
+    "Mar",
+    "Apr",
+    "May",
+    "Jun",
+    "Jul",
+    "Aug",
+    "Sep",
+    "Oct",
+    "Nov",
+    "Dec",
+]
+WORDS = [
+    "Sun",
+    "Sunday",
+    ",",
+    " ",
+    "06",
+    "6",
+    "31",
+    "99",
+    "-",
+    "Nov",
+    "Feb",
+    "1994",
+    "94",
+    ":",
+    "08:49:37",
+    "GMT",
+    "+",
+    ".",
+]
+NOW = datetime(2026, 11, 23, 7, 0, tzinfo=UTC).timestamp()
+
+
+@pytest.fixture(
+    scope="module", params=ZONES if hasattr(time, "tzset") else ["as it is"]
+)
+def zone(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Set the time zone of this process, where a process can."""
+    before = os.environ.get("TZ")
+    if hasattr(time, "tzset"):
+        os.environ["TZ"] = request.param
+        time.tzset()
+    yield request.param
+    if hasattr(time, "tzset"):
+        os.environ.pop("TZ")
+        os.environ.update({} if before is None else {"TZ": before})
+        time.tzset()
+
+
+def http_dates(moment: datetime) -> list[str]:
+    """Return a moment in the three forms of RFC 9110, section 5.6.7."""
+    day, month, clock = (
+        DAYS[moment.weekday()],
+        MONTHS[moment.month - 1],
+        f"{moment:%H:%M:%S}",
+    )
+    return [
+        f"{day[:3]}, {moment.day:02} {month} {moment.year:04} {clock} GMT",
+        f"{day}, {moment.day:02}-{month}-{moment.year % 100:02} {clock} GMT",
+        f"{day[:3]} {month} {moment.day:2} {clock} {moment.year:04}",
+    ]
+
+
+@settings(max_examples=25)
+@given(
+    moment=st.datetimes(
+        datetime(1976, 12, 1), datetime(2076, 11, 1), timezones=st.just(UTC)
+    )
+)
+def test_all_forms_of_a_date(zone: str, moment: datetime) -> None:
+    """Each of the three forms of a date is the same wait, in any time zone; a date in
+    the past is none.
+    """
+    moment = moment.replace(microsecond=0)
+    for text in http_dates(moment):
+        assert retry.parse_retry_after(text, NOW) == max(
+            0.0, moment.timestamp() - NOW
+        ), text
+        assert (
+            retry.parse_retry_after(f" \t{text} ", moment.timestamp() - 90.5) == 90.5
+        ), text
+
+
+@pytest.mark.parametrize(
+    ("text", "date"),
+    [
+        (
+            "Monday, 23-Nov-76 07:00:00 GMT",
+            datetime(2076, 11, 23, 7, tzinfo=UTC),
+        ),  # in 50 years
+        (
+            "Monday, 23-Nov-76 07:00:01 GMT",
+            datetime(1976, 11, 23, 7, tzinfo=UTC),
+        ),  # more than 50 years ahead
+        ("Friday, 31-Dec-99 23:59:59 GMT", datetime(1999, 12, 31, tzinfo=UTC)),
+        ("Friday, 01-Jan-27 00:00:00 GMT", datetime(2027, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_year_of_two_digits(text: str, date: datetime) -> None:
+    """A year of two digits that would be more than 50 years ahead is in the past (RFC
+    9110, section 5.6.7).
+    """
+    assert retry.parse_retry_after(text, NOW) == max(0.0, date.timestamp() - NOW)
+
+
+@given(seconds=st.integers(0, 10**400))
+@example(seconds=10**5000)
+def test_whole_seconds(seconds: int) -> None:
+    """Whole seconds are what they say, however many; more than a float can hold are
+    many.
+    """
+    text = "1" + "0" * 5000 if seconds >= 10**4000 else str(seconds)
+    found = retry.parse_retry_after(text)
+    assert found == (float(seconds) if seconds < 10**308 else sys.float_info.max)
+
+
+@given(text=st.text() | st.lists(st.sampled_from(WORDS)).map("".join))
+@example(text="Sun, 31 Feb 2027 08:49:37 GMT")
+@example(text="Sun, 06 Nov 1994 24:00:00 GMT")
+@example(text="Sun, 00 Nov 0000 08:49:37 GMT")
+@example(text="Thu, 31 Dec 9999 23:59:60 GMT")
+@example(text="Sun, 06 Nov ١٩٩٤ 08:49:37 GMT")
+@example(text="-1")
+@example(text="1.5")
+@example(text="٣")
+@example(text="")
+def test_no_value_raises(text: str) -> None:
+    """Whatever the header is, the answer is None or a number of seconds that is not
+    negative.
+    """
+    found = retry.parse_retry_after(text)
+    assert found is None or 0 <= found < math.inf
+
+
+NO_RETRY_AFTER = [
+    *["-1", "1.5", "+3", "1e3", "٣", "soon", "", "1 2", None, 5, b"5"],
+    *[
+        "Sun, 31 Feb 2027 08:49:37 GMT",
+        "Mon, 23 Nov 2026 24:00:00 GMT",
+        "Mon, 23 Nov 2026 07:60:00 GMT",
+    ],
+    *[
+        "Mon, 23 Nov 2026 07:00:61 GMT",
+        "Mon, 23 Nov 2026 07:00:00",
+        "Mon, 23 Nov 2026 07:00:00 CET",
+    ],
+    *[
+        "Mon, 00 Nov 2026 07:00:00 GMT",
+        "Sun, 06 Nov 0000 08:49:37 GMT",
+        "x Mon, 23 Nov 2026 07:00:00 GMT",
+    ],
+]
+
+
+@pytest.mark.parametrize("text", NO_RETRY_AFTER, ids=repr)
+def test_what_is_no_retry_after(text: Any) -> None:
+    """What is neither whole seconds nor a date of RFC 9110 is None."""
+    assert retry.parse_retry_after(text) is None
+
+
+def test_leap_second() -> None:
+    """The second 60 is one after the second 59 (RFC 9110, section 5.6.7)."""
+    now = datetime(2016, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
+    assert retry.parse_retry_after("Sat, 31 Dec 2016 23:59:60 GMT", now) == 1.0
+
+
+# --- 06: the decorator ----------------------------------------------------------------
+
+
+class Refusal(Exception):
+    """A failure that asks for a wait."""
+
+    def __init__(self, retry_after: Any = None) -> None:
+        super().__init__()
+        self.retry_after = retry_after
+
+
+SECONDS = st.integers(0, 400).map(lambda quarters: quarters / 4)
+ASKED = st.none() | SECONDS | st.sampled_from([-5.0, math.nan, math.inf, "5"])
+
+
+@settings(max_examples=150)
+@given(
+    errors=st.lists(st.builds(Refusal, ASKED), max_size=8),
+    max_retries=st.integers(0, 6),
+    initial_delay=SECONDS,
+    backoff_factor=st.floats(0, 1e6),
+    max_delay=SECONDS,
+    deadline=st.none() | st.floats(0, 300),
+    jitter=st.booleans(),
+    is_async=st.booleans(),
+)
+def test_waits(
+    errors: list[Refusal], max_retries: int, is_async: bool, **options: Any
+) -> None:
+    """No wait is shorter than the server asked, or longer than max_delay, or ends after
+    the deadline.
+    """
+    waits: list[float] = []
+    failures = iter(errors)
+    decorate = retry.retry_on_error(
+        max_retries,
+        exceptions=Refusal,
+        sleep=waits.append,
+        rng=random.Random(1),
+        **options,
+    )
+
+    def plain() -> str:
+        if error := next(failures, None):
+            raise error
+        return "done"
+
+    async def slow() -> str:
+        return plain()
+
+    try:
+        result: Any = asyncio.run(decorate(slow)()) if is_async else decorate(plain)()
+    except Refusal as error:
+        result = error
+    calls = len(waits) + 1
+    assert calls <= max_retries + 1
+    assert result is (errors[calls - 1] if calls <= len(errors) else "done"), (
+        "the last error itself, or the result"
+    )
+    for wait, error in zip(waits, errors, strict=False):
+        asked = error.retry_after if isinstance(error.retry_after, float) else 0.0
+        assert 0 <= wait <= options["max_delay"]
+        assert not wait < asked
+    if options["deadline"] is not None:
+        assert sum(waits) <= options["deadline"] + 1e-9
+    if (
+        isinstance(result, Refusal)
+        and calls <= max_retries
+        and options["deadline"] is None
+    ):
+        assert result.retry_after > options["max_delay"], (
+            "it gave up though there was a retry left"
+        )
+
+
+def test_backoff_without_jitter() -> None:
+    """The waits are 1, 2, 4, …, capped; the fourth failure of three retries is raised
+    without a wait.
+    """
+    waits: list[float] = []
+    with pytest.raises(Refusal):
+        retry.retry_on_error(3, exceptions=Refusal, jitter=False, sleep=waits.append)(
+            fail
+        )()
+    assert waits == [1.0, 2.0, 4.0]
+    waits.clear()
+    with pytest.raises(Refusal):
+        options = {
+            "max_delay": 30.0,
+            "exceptions": Refusal,
+            "jitter": False,
+            "sleep": waits.append,
+        }
+        retry.retry_on_error(2000, **options)(fail)()
+    assert waits == [1.0, 2.0, 4.0, 8.0, 16.0] + [30.0] * 1995, (
+        "no overflow after many retries"
+    )
+
+
+def test_deadline() -> None:
+    """A wait that would end after the deadline is not begun; the time of a sleep that
+    takes none is counted too.
+    """
+    waits: list[float] = []
+    options = {"exceptions": Refusal, "jitter": False, "sleep": waits.append}
+    for deadline, expected in ((2.5, [1.0]), (3.5, [1.0, 2.0]), (0.5, [])):
+        waits.clear()
+        with pytest.raises(Refusal):
+            retry.retry_on_error(9, deadline=deadline, **options)(fail)()
+        assert waits == expected, f"deadline={deadline}"
+
+
+def test_deadline_counts_the_calls() -> None:
+    """The seconds that the calls themselves take count against the deadline."""
+    calls: list[float] = []
+
+    def slow_failure() -> None:
+        calls.append(time.monotonic())
+        time.sleep(0.05)
+        raise Refusal
+
+    with pytest.raises(Refusal):
+        retry.retry_on_error(9, 0.0, exceptions=Refusal, deadline=0.18)(slow_failure)()
+    assert len(calls) <= 4
+
+
+def fail() -> None:
+    """Fail always."""
+    raise Refusal
+
+
+def test_full_jitter_spreads_evenly() -> None:
+    """With jitter, a wait can be any part of the delay: a tenth of 1,000 waits falls
+    into each tenth of it.
+    """
+    waits: list[float] = []
+    options = {
+        "exceptions": Refusal,
+        "backoff_factor": 1.0,
+        "sleep": waits.append,
+        "rng": random.Random(2),
+    }
+    with pytest.raises(Refusal):
+        retry.retry_on_error(1000, **options)(fail)()
+    tenths = [
+        sum(tenth <= wait * 10 < tenth + 1 for wait in waits) for tenth in range(10)
+    ]
+    assert min(tenths) > 60, tenths
+
+
+def test_retries_are_not_chained() -> None:
+    """The error of the last try is not shown as one that happened while another was
+    handled.
+    """
+    with pytest.raises(Refusal) as caught:
+        retry.retry_on_error(2, 0.0, exceptions=Refusal)(fail)()
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_retries": -1},
+        {"initial_delay": -0.1},
+        {"max_delay": math.nan},
+        {"deadline": -1},
+        {"backoff_factor": -2},
+    ],
+)
+def test_numbers_below_zero(options: dict[str, Any]) -> None:
+    """A setting below zero, or none at all, is a ValueError before anything is called."""
+    with pytest.raises(ValueError, match=next(iter(options))):
+        retry.retry_on_error(**options)
+
+
+@pytest.mark.parametrize(
+    "decorate",
+    [
+        lambda: retry.retry_on_error(fail),
+        lambda: retry.retry_on_error()(5),
+        lambda: retry.retry_on_error(1.5),
+        lambda: retry.retry_on_error(exceptions="ValueError"),
+        lambda: retry.retry_on_error()(http_iterator),
+    ],
+)
+def test_other_nonsense(decorate: Callable[[], Any]) -> None:
+    """Forgotten parentheses, no function, half a retry, no class of errors, a
+    generator: a TypeError at once.
+    """
+    with pytest.raises(TypeError):
+        decorate()
+
+
+def http_iterator() -> Iterator[str]:
+    """Be a generator."""
+    yield ""
+
+
+# --- 07: event streams ----------------------------------------------------------------
+
+DATA = [
+    b"data: x",
+    b"data:x",
+    b"data:  x",
+    b"data",
+    b"data:",
+    "data: 你好 👋\u2028".encode(),
+    b"data: a:b",
+]
+OTHERS = [
+    *[
+        b"event: e",
+        b"event",
+        b"id: 7",
+        b"id",
+        b"id: \0",
+        b"retry: 10",
+        b"retry: 1x",
+        "retry: ٣".encode(),
+        b": note",
+        b":",
+    ],
+    *[
+        b"dat",
+        b"Data: x",
+        b"data : x",
+        b" ",
+        b"\x85",
+        b"\x0b\x0c",
+        b"\xef\xbb\xbfdata: x",
+        b"\xef\xbb\xbf",
+    ],
+    *[b"data: \xff\xe4\xbd", b"data: \xf0\x9f", b"event: \xe4\xbd"],
+]
+LINES = st.one_of(
+    st.sampled_from(DATA), st.just(b""), st.just(b""), st.sampled_from(OTHERS)
+)
+ENDS = st.sampled_from([b"\n", b"\n", b"\r", b"\r\n"])
+
+
+def by_the_letter(stream: bytes) -> list[tuple[str, str, str, int | None]]:
+    """Parse a whole stream as the WHATWG HTML standard, section 9.2.6, words it,
+    without a thought of speed.
+    """
+    text = (
+        stream.decode("utf-8", "replace")
+        .removeprefix("\ufeff")
+        .replace("\r\n", "\n")
+        .replace("\r", "\n")
+    )
+    events, data, event, last_id, retry_time = [], "", "", "", None
+    for line in text.split("\n")[:-1]:
+        name, colon, value = line.partition(":")
+        value = value[1:] if value.startswith(" ") else value
+        if not line:
+            if data:
+                events.append(
+                    (event or "message", data.removesuffix("\n"), last_id, retry_time)
+                )
+            data, event, retry_time = "", "", None
+        elif colon and not name:
+            continue
+        elif name == "data":
+            data += value + "\n"
+        elif name == "event":
+            event = value
+        elif name == "id" and "\0" not in value:
+            last_id = value
+        elif name == "retry" and value and set(value) <= set("0123456789"):
+            retry_time = int(value)
+    return events
+
+
+def as_tuples(chunks: list[bytes]) -> list[tuple[str, str, str, int | None]]:
+    """Return what the solution makes of a stream in pieces."""
+    return [
+        (event.event, event.data, event.id, event.retry)
+        for event in sse.iter_sse(chunks)
+    ]
+
+
+@settings(max_examples=250)
+@given(
+    lines=st.lists(
+        st.tuples(LINES, ENDS, st.booleans()), max_size=16
+    ),  # the last says whether a piece ends there
+    start=st.sampled_from([b"", b"\xef\xbb\xbf"]),
+    rest=LINES,
+    cuts=st.lists(st.integers(0, 200), max_size=4),
+)
+@example(
+    [(line, b"\n", False) for line in (b"retry: 10", b"data: x", b"", b"data: x", b"")],
+    b"",
+    b"",
+    [],
+)
+@example(
+    [(line, b"\n", False) for line in (b"id: 7", b"id: \0", b"data: x", b"")],
+    b"",
+    b"",
+    [],
+)
+def test_any_split_gives_the_same_events(
+    lines: list[tuple[bytes, bytes, bool]], start: bytes, rest: bytes, cuts: list[int]
+) -> None:
+    """Whole, byte by byte or cut anywhere, also into empty pieces, a stream has the
+    events that the standard says.
+    """
+    pieces = [start]
+    for line, end, is_last in lines:
+        pieces[-1] += line + end
+        pieces += [b""] * is_last
+    pieces[-1] += rest
+    stream = b"".join(pieces)
+    expected = by_the_letter(stream)
+    edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
+    assert as_tuples([stream]) == expected
+    assert as_tuples(pieces) == expected
+    assert as_tuples([bytes([byte]) for byte in stream]) == expected
+    assert (
+        as_tuples([stream[left:right] for left, right in itertools.pairwise(edges)])
+        == expected
+    )
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"], ids=["LF", "CR", "CRLF"])
+def test_event_comes_with_its_blank_line(end: bytes) -> None:
+    """An event is yielded as soon as its blank line is here, before the next byte is
+    asked for.
+    """
+    asked: list[int] = []
+
+    def chunks() -> Iterator[bytes]:
+        for number in range(3):
+            asked.append(number)
+            yield b"data: %d" % number + end + end
+
+    events = sse.iter_sse(chunks())
+    for number in range(3):
+        assert next(events).data == str(number)
+        assert asked[-1] == number
+
+
+def test_long_line_takes_linear_time() -> None:
+    """A line that arrives in many small pieces is joined once: four times as long takes
+    about four times as long.
+    """
+
+    def cost(pieces: int) -> float:
+        start = time.process_time()
+        [event] = sse.iter_sse([b"data: ", *[b"x" * 50] * pieces, b"\n\n"])
+        assert len(event.data) == 50 * pieces
+        return time.process_time() - start
+
+    small, large = (
+        min(cost(20_000) for _ in range(3)),
+        min(cost(80_000) for _ in range(3)),
+    )
+    assert large < 12 * max(small, 0.001), "16 times as long would be quadratic"
+
+
+# --- 08: the rate limiter -------------------------------------------------------------
+
+PERIODS = st.sampled_from([0.125, 0.5, 1.0, 60.0])
+GAPS = st.lists(
+    st.integers(0, 40).map(lambda eighths: eighths / 8), min_size=1, max_size=40
+)
+
+
+class FakeClock:
+    """A clock that runs only while somebody sleeps; its reading is the real time and an
+    offset.
+    """
+
+    def __init__(self) -> None:
+        self.real, self.offset = 1000.0, 0.0
+
+    def __call__(self) -> float:
+        return self.real + self.offset
+
+    def sleep(self, seconds: float) -> None:
+        """Let seconds pass."""
+        assert seconds > 0
+        self.real += seconds
+
+
+def assert_windows(starts: list[float], max_calls: int, period: float) -> None:
+    """Fail if any window [t, t + period) has more than max_calls starts."""
+    for earlier, later in zip(starts, starts[max_calls:], strict=False):
+        assert earlier + period <= later, (
+            f"{max_calls + 1} starts in {later - earlier} s"
+        )
+
+
+@given(max_calls=st.integers(1, 5), period=PERIODS, gaps=GAPS)
+def test_each_start_is_the_earliest_allowed(
+    max_calls: int, period: float, gaps: list[float]
+) -> None:
+    """A call starts when it arrives or, if that is later, exactly a period after the
+    start max_calls before it.
+    """
+    clock = FakeClock()
+    limit = limiter.RateLimiter(max_calls, period, clock=clock, sleep=clock.sleep)
+    starts: list[float] = []
+    for gap in gaps:
+        clock.real += gap
+        earliest = (
+            max(clock.real, starts[-max_calls] + period)
+            if len(starts) >= max_calls
+            else clock.real
+        )
+        limit.acquire()
+        assert clock.real == earliest
+        starts.append(clock.real)
+    assert_windows(starts, max_calls, period)
+
+
+@given(
+    max_calls=st.integers(1, 4),
+    period=PERIODS,
+    moves=st.lists(
+        st.tuples(st.integers(0, 16), st.integers(-100_000, 0) | st.just(0)),
+        min_size=1,
+        max_size=30,
+    ),
+)
+def test_clock_that_is_set_back(
+    max_calls: int, period: float, moves: list[tuple[int, int]]
+) -> None:
+    """A clock set back, by whatever, lets no window overflow, and nobody waits longer
+    than a period for it.
+    """
+    clock = FakeClock()
+    limit = limiter.RateLimiter(max_calls, period, clock=clock, sleep=clock.sleep)
+    starts: list[float] = []
+    for gap, step in moves:
+        clock.real += gap / 8
+        clock.offset += step / 8
+        arrived = clock.real
+        limit.acquire()
+        assert clock.real - arrived <= period
+        starts.append(clock.real)
+    assert_windows(starts, max_calls, period)
+
+
+class VirtualTime(selectors.SelectSelector):
+    """Lets an event loop jump to its next timer: no time passes but what somebody waits
+    for.
+    """
+
+    TICK = 2.0**-14  # seconds that a round of the loop takes
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+
+    def select(self, timeout: float | None = None) -> list:
+        """Return at once, and let timeout seconds pass on the clock."""
+        self.now += max(timeout or 0.0, self.TICK)
+        return super().select(0)
+
+
+def run_virtually(main: Callable[[Callable[[], float]], Any]) -> None:
+    """Run a coroutine function of a clock on an event loop with that clock."""
+    selector = VirtualTime()
+    loop = asyncio.SelectorEventLoop(selector)
+    loop.time = lambda: selector.now
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(main(loop.time))
+
+
+@given(
+    max_calls=st.integers(1, 4),
+    visitors=st.lists(
+        st.tuples(st.integers(0, 12), st.none() | st.integers(0, 12)),
+        min_size=1,
+        max_size=24,
+        # when each arrives after the one before, and when it is cancelled after that, in
+        # eighths of a second
+    ),
+)
+def test_async_starts_in_order_whoever_gives_up(
+    max_calls: int, visitors: list[tuple[int, int | None]]
+) -> None:
+    """Who is not cancelled starts in the order of arrival, and as early as if who is
+    cancelled had never come.
+    """
+    period = 1.0
+    slack = 0.01  # a few rounds of the loop, each of which takes a tick
+    started: dict[int, float] = {}
+    arrived: dict[int, float] = {}
+    cancelled: dict[int, float] = {}
+
+    async def main(clock: Callable[[], float]) -> None:
+        limit = limiter.RateLimiter(max_calls, period, clock=clock)
+
+        async def visit(number: int) -> None:
+            arrived[number] = clock()
+            await limit.acquire_async()
+            started[number] = clock()
+
+        async def give_up(number: int, task: asyncio.Task, after: float) -> None:
+            await asyncio.sleep(after)
+            if task.cancel():
+                cancelled[number] = clock()
+
+        tasks = []
+        for number, (gap, patience) in enumerate(visitors):
+            await asyncio.sleep(gap / 8)
+            tasks.append(asyncio.create_task(visit(number)))
+            if patience is not None:
+                tasks.append(
+                    asyncio.create_task(give_up(number, tasks[-1], patience / 8 + 0.05))
+                )
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await limit.acquire_async()  # and nobody is left in the line
+
+    run_virtually(main)
+    assert sorted(started) == list(started), "first come, first served"
+    assert set(started) | set(cancelled) == set(range(len(visitors)))
+    order = [started[number] for number in started]
+    recent: deque[float] = deque(maxlen=max_calls)
+    for number, start in started.items():
+        due = recent[0] + period if len(recent) == max_calls else 0.0
+        ahead = max(
+            (started[other] for other in started if other < number), default=0.0
+        )
+        assert start <= max(arrived[number], due, ahead) + slack, (
+            "it waited longer than it had to"
+        )
+        recent.append(start)
+    for earlier, later in zip(order, order[max_calls:], strict=False):
+        assert earlier + period <= later + 2 * VirtualTime.TICK
+
+
+def test_threads_and_tasks_share_one_limit() -> None:
+    """Six threads and two event loops keep one limit together, and use all of it."""
+    max_calls, period, wanted = 50, 0.1, 250
+    readings = threading.local()
+    starts: list[float] = []
+
+    def clock() -> float:
+        readings.last = time.monotonic()
+        return readings.last
+
+    limit = limiter.RateLimiter(max_calls, period, clock=clock)
+
+    def work() -> None:
+        while len(starts) < wanted:
+            limit.acquire()
+            starts.append(
+                readings.last
+            )  # what the limiter read when it let this call go
+
+    async def visit() -> None:
+        while len(starts) < wanted:
+            await limit.acquire_async()
+            starts.append(readings.last)
+
+    async def visits() -> None:
+        await asyncio.gather(*(visit() for _ in range(3)))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(
+        1e-5
+    )  # seconds: threads take turns often, so that a missing lock shows
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            workers = [pool.submit(work) for _ in range(6)]
+            workers += [pool.submit(asyncio.run, visits()) for _ in range(2)]
+        for worker in workers:
+            worker.result()
+    finally:
+        sys.setswitchinterval(interval)
+    starts.sort()
+    assert_windows(starts, max_calls, period)
+    assert starts[wanted - 1] - starts[0] < (wanted / max_calls - 1) * period + 0.3, (
+        "it lets too few calls go"
+    )
+
+
+def test_event_loop_is_not_blocked() -> None:
+    """While tasks wait for a start, others on the loop go on."""
+
+    async def main() -> int:
+        limit = limiter.RateLimiter(1, 0.2)
+        waiting = asyncio.gather(*(limit.acquire_async() for _ in range(2)))
+        beats = 0
+        while not waiting.done():
+            await asyncio.sleep(0.01)
+            beats += 1
+        return beats
+
+    assert asyncio.run(main()) >= 5
+
+
+def test_interrupted_thread_leaves_the_line() -> None:
+    """An error while waiting, such as Ctrl-C, frees the place for whoever is behind."""
+    clock = FakeClock()
+
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    limit = limiter.RateLimiter(1, 1.0, clock=clock, sleep=interrupted)
+    limit.acquire()
+    with pytest.raises(KeyboardInterrupt):
+        limit.acquire()
+    clock.real += 1.0
+    limit.acquire()
+
+
+def test_nobody_passes_the_line() -> None:
+    """Who comes when a start has become free, but somebody still sleeps for it, stands
+    behind.
+    """
+    clock, sleeping, gate = FakeClock(), threading.Event(), threading.Event()
+
+    def sleep(seconds: float) -> None:
+        sleeping.set()
+        assert gate.wait(5)
+        clock.real += seconds
+
+    limit = limiter.RateLimiter(1, 1.0, clock=clock, sleep=sleep)
+    order: list[str] = []
+
+    def visit(name: str) -> None:
+        limit.acquire()
+        order.append(name)
+
+    limit.acquire()
+    first = threading.Thread(target=visit, args=("first",))
+    second = threading.Thread(target=visit, args=("second",))
+    first.start()
+    assert sleeping.wait(5)
+    clock.real += 1.0
+    second.start()
+    second.join(0.05)
+    assert order == [], "somebody has passed the line"
+    gate.set()
+    first.join(5)
+    second.join(5)
+    assert order == ["first", "second"]
+
+
+def test_closed_event_loop_holds_nobody_up() -> None:
+    """A task that waits on an event loop which was closed under it does not keep the
+    others from their starts.
+    """
+    clock = FakeClock()
+    gate = threading.Event()
+
+    def sleep(seconds: float) -> None:
+        assert gate.wait(5)
+        clock.real += seconds
+
+    limit = limiter.RateLimiter(1, 1.0, clock=clock, sleep=sleep)
+    limit.acquire()
+    first = threading.Thread(target=limit.acquire)
+    first.start()
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(limit.acquire_async())
+    loop.run_until_complete(asyncio.sleep(0.05, task))
+    loop.close()
+    last = threading.Thread(target=limit.acquire, daemon=True)
+    last.start()
+    gate.set()
+    first.join(5)
+    last.join(5)
+    assert not last.is_alive()
+    assert not task.done()
+    task.get_coro().close()
+    task._log_destroy_pending = False  # it is what this test is about
+
+
+@pytest.mark.parametrize(
+    ("max_calls", "period"),
+    [(0, 1), (-1, 1), (2.5, 1), (1, 0), (1, -1), (1, math.nan), (1, math.inf)],
+)
+def test_limit_without_sense(max_calls: Any, period: float) -> None:
+    """Fewer than one call, half a call, or no period is a ValueError."""
+    with pytest.raises(ValueError, match=r"max_calls|period"):
+        limiter.RateLimiter(max_calls, period)
+
+
+def test_decorator_keeps_the_function() -> None:
+    """A limited function or `async def` keeps name, docstring, kind and result; what is
+    neither is refused.
+    """
+    limit = limiter.RateLimiter(10, 1.0)
+
+    @limit
+    def plain(value: int) -> int:
+        """Plain."""
+        return value
+
+    @limit
+    async def slow(value: int) -> int:
+        """Slow."""
+        return value
+
+    assert (plain(1), plain.__name__, plain.__doc__) == (1, "plain", "Plain.")
+    assert (asyncio.run(slow(2)), slow.__name__, slow.__doc__) == (2, "slow", "Slow.")
+
+    async def generator() -> Any:
+        yield 1
+
+    for neither in (generator, 3):
+        with pytest.raises(TypeError):
+            limit(neither)

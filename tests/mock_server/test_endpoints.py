@@ -1,0 +1,848 @@
+"""Every endpoint of the mock server, and its likeness to OpenAI, GitHub and httpbin,
+row by row.
+"""
+
+import gzip
+import json
+import re
+
+import pytest
+import requests
+from mock_server import MockServer, fault
+from mock_server.fault import Fault
+
+ASK = {
+    "model": "mock-small",
+    "messages": [{"role": "user", "content": "What is the capital of France?"}],
+}
+RATE_HEADERS = [
+    f"x-ratelimit-{name}-{kind}"
+    for name in ("limit", "remaining", "reset")
+    for kind in ("requests", "tokens")
+]
+
+
+class Site:
+    """A server, and short ways to call it."""
+
+    def __init__(self, server: MockServer) -> None:
+        self.server = server
+        self.key = {"Authorization": f"Bearer {server.api_key}"}
+
+    def call(self, method: str, path: str, **more) -> requests.Response:
+        """Send a request with no key."""
+        return requests.request(method, self.server.url + path, timeout=5, **more)
+
+    def get(self, path: str, **more) -> requests.Response:
+        """Send a GET with no key."""
+        return self.call("GET", path, **more)
+
+    def chat(self, body: object = ASK, **more) -> requests.Response:
+        """Send a chat request with the right key."""
+        return self.call(
+            "POST", "/v1/chat/completions", json=body, headers=self.key, **more
+        )
+
+    def events(self, **more) -> list:
+        """Return the events of a streamed answer; all but the last are parsed."""
+        lines = self.chat({**ASK, "stream": True, **more}).text.strip().split("\n\n")
+        assert all(line.startswith("data: ") and "\n" not in line for line in lines)
+        return [json.loads(line[6:]) for line in lines[:-1]] + [lines[-1][6:]]
+
+
+@pytest.fixture
+def site(server: MockServer) -> Site:
+    """A fresh server with short ways to call it."""
+    return Site(server)
+
+
+# --- OpenAI: errors -------------------------------------------------------------------
+
+MISSING_ROLE = {"model": "mock-small", "messages": [{"content": "x"}]}
+MISSING_CONTENT = {
+    "model": "mock-small",
+    "messages": [{"role": "user", "content": "x"}, {"role": "user"}],
+}
+UNKNOWN_ROLE = {"model": "mock-small", "messages": [{"role": "boss", "content": "x"}]}
+INVALID = "invalid_request_error"
+# What is sent, and the status, type, code and param of the error.
+ERRORS = {
+    "not JSON": ({"data": b"hello"}, 400, INVALID, None, None),
+    "not an object": ({"json": []}, 400, INVALID, None, None),
+    "no model": ({"json": {"messages": ASK["messages"]}}, 400, INVALID, "missing_required_parameter", "model"),
+    "no messages": ({"json": {"model": "mock-small"}}, 400, INVALID, "missing_required_parameter", "messages"),
+    "no role": ({"json": MISSING_ROLE}, 400, INVALID, "missing_required_parameter", "messages[0].role"),
+    "no content": ({"json": MISSING_CONTENT}, 400, INVALID, "missing_required_parameter", "messages[1].content"),
+    "no message": ({"json": {**ASK, "messages": []}}, 400, INVALID, "invalid_type", "messages"),
+    "unknown role": ({"json": UNKNOWN_ROLE}, 400, INVALID, "invalid_value", "messages[0].role"),
+    "unknown model": ({"json": {**ASK, "model": "gpt-none"}}, 404, INVALID, "model_not_found", None),
+    "too hot": ({"json": {**ASK, "temperature": 2.1}}, 400, INVALID, "invalid_value", "temperature"),
+    "no tokens": ({"json": {**ASK, "max_tokens": 0}}, 400, INVALID, "invalid_value", "max_tokens"),
+    "true as a number": ({"json": {**ASK, "max_tokens": True}}, 400, INVALID, "invalid_type", "max_tokens"),
+    "stream as text": ({"json": {**ASK, "stream": "yes"}}, 400, INVALID, "invalid_type", "stream"),
+    "too long": ({"data": b"x" * 1_100_000}, 413, INVALID, None, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "type_", "code", "param"), ERRORS.values(), ids=ERRORS
+)
+def test_openai_errors(
+    site: Site, more: dict, status: int, type_: str, code: str | None, param: str | None
+) -> None:
+    """Each mistake in a chat request has its status and an error object with all four
+    keys.
+    """
+    reply = site.call("POST", "/v1/chat/completions", headers=site.key, **more)
+    assert reply.status_code == status
+    assert (
+        set(reply.json()) == {"error"}
+        and reply.headers["Content-Type"] == "application/json"
+    )
+    error = reply.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert (error["type"], error["code"], error["param"]) == (type_, code, param)
+    assert isinstance(error["message"], str) and error["message"]
+
+
+FAULTS = {
+    "rate limit": (fault.status(429), 429, "requests", "rate_limit_exceeded"),
+    "no money left": (fault.quota(), 429, "insufficient_quota", "insufficient_quota"),
+    "server error": (fault.status(500), 500, "server_error", None),
+    "overloaded": (fault.status(503), 503, "server_error", None),
+    "forbidden": (fault.status(403), 403, INVALID, None),
+}
+
+
+@pytest.mark.parametrize(
+    ("trouble", "status", "type_", "code"), FAULTS.values(), ids=FAULTS
+)
+def test_openai_faults(
+    site: Site, trouble: Fault, status: int, type_: str, code: str | None
+) -> None:
+    """Each scripted failure has the type and code that OpenAI gives it."""
+    site.server.script(trouble)
+    reply = site.chat()
+    error = reply.json()["error"]
+    assert (reply.status_code, error["type"], error["code"], error["param"]) == (
+        status,
+        type_,
+        code,
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    "body", [ASK, {**ASK, "stream": True}], ids=["plain", "streamed"]
+)
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        ({}, None), ({"Authorization": "Bearer "}, None), ({"Authorization": "Basic eDp5"}, None),
+        ({"Authorization": "Bearer wrong-wrong-wrong"}, "invalid_api_key"),
+        ({"Authorization": "bearer None"}, "invalid_api_key"),
+    ],
+)  # fmt: skip
+def test_openai_keys(site: Site, body: dict, sent: dict, code: str | None) -> None:
+    """No key and a wrong key are two different 401s, in JSON also where a stream was
+    asked for.
+    """
+    reply = site.call("POST", "/v1/chat/completions", json=body, headers=sent)
+    assert (reply.status_code, reply.headers["Content-Type"]) == (
+        401,
+        "application/json",
+    )
+    error = reply.json()["error"]
+    assert (error["type"], error["code"], error["param"]) == (INVALID, code, None)
+    assert "wrong-wrong-wrong" not in reply.text
+
+
+def test_the_scheme_may_be_in_any_case(site: Site) -> None:
+    """ "bearer" is as good as "Bearer" (RFC 9110, section 11.1)."""
+    assert (
+        site.get(
+            "/v1/models", headers={"Authorization": f"bearer {site.server.api_key}"}
+        ).status_code
+        == 200
+    )
+
+
+# --- OpenAI: headers and bodies -------------------------------------------------------
+
+
+def test_openai_headers(site: Site) -> None:
+    """Every reply under /v1, good or bad, has the request id, the version, and six
+    numbers about the limits.
+    """
+    site.server.script(
+        fault.ok(),
+        fault.ok(),
+        fault.status(429, retry_after=3),
+        fault.quota(),
+        fault.html(),
+    )
+    replies = [
+        site.chat(),
+        site.chat({**ASK, "stream": True}),
+        site.chat(),
+        site.chat(),
+        site.chat(),
+    ]
+    replies += [
+        site.chat([]),
+        site.get("/v1/models"),
+        site.get("/v1/models", headers=site.key),
+        site.get("/v1/none"),
+    ]
+    for reply in replies:
+        headers = reply.headers
+        assert (
+            headers["x-request-id"].startswith("req_")
+            and headers["openai-version"] == "2020-10-01"
+        )
+        assert headers["openai-processing-ms"].isdigit()
+        assert all(
+            re.fullmatch(r"\d+", headers[name])
+            for name in RATE_HEADERS
+            if "reset" not in name
+        )
+        assert all(
+            re.fullmatch(r"(\d+h)?(\d+m)?(\d+(\.\d+)?s)|\d+ms", headers[name])
+            for name in RATE_HEADERS[4:]
+        )
+    assert replies[2].headers["Retry-After"] == "3"
+    ids = {reply.headers["x-request-id"] for reply in replies}
+    assert len(ids) == len(replies), "every request has an id of its own"
+
+
+def test_a_429_without_any_hint(site: Site) -> None:
+    """A 429 that says nothing about waiting exists too."""
+    site.server.script(fault.status(429) + fault.bare())
+    headers = site.chat().headers
+    assert not [
+        name
+        for name in headers
+        if name.lower().startswith(("x-", "retry-after", "openai-"))
+    ]
+
+
+def test_chat_completion(site: Site) -> None:
+    """A whole answer has exactly the fields that OpenAI's reference lists."""
+    body = site.chat().json()
+    assert list(body) == [
+        "id",
+        "created",
+        "model",
+        "service_tier",
+        "system_fingerprint",
+        "object",
+        "choices",
+        "usage",
+    ]
+    assert (body["object"], body["model"], body["service_tier"]) == (
+        "chat.completion",
+        "mock-small",
+        "default",
+    )
+    assert re.fullmatch(r"chatcmpl-\w{24}", body["id"])
+    [choice] = body["choices"]
+    assert choice == {
+        "index": 0,
+        "message": {
+            "role": "assistant",
+            "content": "The capital of France is Paris.",
+            "refusal": None,
+            "annotations": [],
+        },
+        "logprobs": None,
+        "finish_reason": "stop",
+    }
+    usage = body["usage"]
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+    assert (usage["prompt_tokens"], usage["completion_tokens"]) == (7, 7)
+    assert set(usage["prompt_tokens_details"]) == {"cached_tokens", "audio_tokens"}
+    assert "reasoning_tokens" in usage["completion_tokens_details"]
+
+
+def test_chat_chunks(site: Site) -> None:
+    """A streamed answer is a role, the words, an empty delta with the finish_reason,
+    and [DONE], in raw UTF-8.
+    """
+    reply = site.chat(
+        {**ASK, "stream": True, "messages": [{"role": "user", "content": "用中文"}]}
+    )
+    assert reply.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+    assert (
+        "你".encode() in reply.content
+        and b"\r" not in reply.content
+        and b'": ' not in reply.content
+    )
+    *chunks, done = site.events()
+    assert done == "[DONE]"
+    for chunk in chunks:
+        assert chunk["object"] == "chat.completion.chunk" and "usage" not in chunk
+        assert (chunk["id"], chunk["created"], chunk["model"]) == tuple(
+            chunks[0][key] for key in ("id", "created", "model")
+        )
+        assert set(chunk["choices"][0]) == {
+            "index",
+            "delta",
+            "logprobs",
+            "finish_reason",
+        }
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    assert (
+        deltas[0]["role"] == "assistant"
+        and deltas[0]["content"] == ""
+        and deltas[-1] == {}
+    )
+    assert all(set(delta) == {"content"} and delta["content"] for delta in deltas[1:-1])
+    assert (
+        "".join(delta["content"] for delta in deltas[:-1])
+        == "The capital of France is Paris."
+    )
+    reasons = [chunk["choices"][0]["finish_reason"] for chunk in chunks]
+    assert reasons == [None] * (len(chunks) - 1) + ["stop"]
+
+
+def test_chat_chunks_with_usage(site: Site) -> None:
+    """With include_usage every chunk has usage: null, and one more at the end has it,
+    with no choices.
+    """
+    *chunks, last, done = site.events(stream_options={"include_usage": True})
+    assert done == "[DONE]" and last["choices"] == []
+    assert last["usage"] == site.chat().json()["usage"]
+    assert all(chunk["usage"] is None for chunk in chunks)
+    assert "usage" not in site.events(stream_options={"include_usage": False})[0]
+
+
+def test_several_choices(site: Site) -> None:
+    """n answers are n choices with indices from 0, whole and streamed, and their tokens
+    add up.
+    """
+    body = site.chat({**ASK, "n": 3}).json()
+    assert [choice["index"] for choice in body["choices"]] == [0, 1, 2]
+    texts = [choice["message"]["content"] for choice in body["choices"]]
+    assert len(set(texts)) == 3
+    streamed = {0: "", 1: "", 2: ""}
+    for chunk in site.events(n=3)[:-1]:
+        for choice in chunk["choices"]:
+            streamed[choice["index"]] += choice["delta"].get("content", "")
+    assert list(streamed.values()) == texts
+    assert body["usage"]["completion_tokens"] > 3 * 7
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "reason"),
+    [
+        ({"max_tokens": 3}, "The capital of", "length"),
+        ({"max_completion_tokens": 1}, "The", "length"),
+        ({"max_tokens": 7}, "The capital of France is Paris.", "stop"),
+        ({"max_tokens": 5000}, "The capital of France is Paris.", "stop"),
+        ({"stop": "France"}, "The capital of ", "stop"),
+        ({"stop": ["never", " of"]}, "The capital", "stop"),
+        ({"stop": []}, "The capital of France is Paris.", "stop"),
+        ({"stop": "The"}, "", "stop"),
+        ({"stop": " is", "max_tokens": 2}, "The capital", "length"),
+    ],
+)
+def test_where_an_answer_ends(
+    site: Site, options: dict, text: str, reason: str
+) -> None:
+    """max_tokens ends an answer with length, stop before the stop words; the streamed
+    answer ends at the same place.
+    """
+    [choice] = site.chat({**ASK, **options}).json()["choices"]
+    assert (choice["message"]["content"], choice["finish_reason"]) == (text, reason)
+    chunks = site.events(**options)[:-1]
+    assert (
+        "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
+        == text
+    )
+    assert chunks[-1]["choices"][0]["finish_reason"] == reason
+
+
+def test_answers_are_pure_functions_of_the_request(site: Site) -> None:
+    """The same request has the same id, text and time on any server; another request
+    has another id.
+    """
+    first, second = site.chat(), site.chat()
+    with MockServer() as other:
+        third = Site(other).chat()
+        different = Site(other).chat({**ASK, "temperature": 0})
+    assert first.content == second.content == third.content
+    assert different.json()["id"] != first.json()["id"]
+    assert first.json()["created"] == different.json()["created"]
+
+
+def test_the_model_knows_only_its_messages(site: Site) -> None:
+    """A name is remembered if the conversation that is sent contains it; content may be
+    a list of parts.
+    """
+    told = {"role": "user", "content": "Hello, my name is Ada."}
+    asked = {"role": "user", "content": [{"type": "text", "text": "What is my name?"}]}
+    between = {"role": "assistant", "content": "Hello Ada."}
+
+    def answer(*messages: dict) -> str:
+        return site.chat({**ASK, "messages": list(messages)}).json()["choices"][0][
+            "message"
+        ]["content"]
+
+    assert answer(told, between, asked) == "Your name is Ada."
+    assert answer(asked) == "You have not told me your name."
+    assert (
+        answer({"role": "user", "content": "Sing!"})
+        == "This is a mock answer to: Sing!"
+    )
+    assert (
+        answer({"role": "system", "content": "Be brief."})
+        == "This is a mock answer to: "
+    )
+
+
+def test_models(site: Site) -> None:
+    """Models are listed and fetched with OpenAI's four fields."""
+    body = site.get("/v1/models", headers=site.key).json()
+    assert body["object"] == "list" and [model["id"] for model in body["data"]] == [
+        "mock-small",
+        "mock-large",
+    ]
+    assert site.get("/v1/models/mock-small", headers=site.key).json() == body["data"][0]
+    assert set(body["data"][0]) == {"id", "object", "created", "owned_by"}
+    missing = site.get("/v1/models/none", headers=site.key)
+    assert (missing.status_code, missing.json()["error"]["code"]) == (
+        404,
+        "model_not_found",
+    )
+
+
+# --- GitHub ---------------------------------------------------------------------------
+
+
+def test_users(site: Site) -> None:
+    """A user is found by name; one that does not exist is a 404 in GitHub's shape."""
+    reply = site.get("/users/python")
+    assert reply.json()["login"] == "python" and reply.json()["type"] == "Organization"
+    assert reply.headers["Content-Type"] == "application/json"
+    missing = site.get("/users/nobody")
+    assert missing.status_code == 404 and set(missing.json()) == {
+        "message",
+        "documentation_url",
+        "status",
+    }
+
+
+def test_search_pages(site: Site) -> None:
+    """Following rel="next" from the first page meets every item once and stops at the
+    last page.
+    """
+    reply = site.get(
+        "/search/repositories", params={"q": "http client", "per_page": 10}
+    )
+    seen, pages = [], 1
+    assert set(reply.links) == {"next", "last"}
+    while True:
+        assert (
+            reply.json()["total_count"] == 42 and not reply.json()["incomplete_results"]
+        )
+        seen += [item["id"] for item in reply.json()["items"]]
+        if "next" not in reply.links:
+            break
+        reply, pages = requests.get(reply.links["next"]["url"], timeout=5), pages + 1
+    assert (pages, seen) == (5, list(range(1, 43)))
+    assert set(reply.links) == {"prev", "first"}
+    assert "http client" in reply.json()["items"][0]["full_name"]
+
+
+@pytest.mark.parametrize(
+    ("params", "count", "first", "links"),
+    [
+        ({}, 30, 1, {"next", "last"}),
+        ({"per_page": 100}, 42, 1, set()),
+        ({"per_page": 1000}, 42, 1, set()),
+        ({"per_page": 20, "page": 2}, 20, 21, {"prev", "next", "last", "first"}),
+        ({"per_page": 20, "page": 3}, 2, 41, {"prev", "first"}),
+        ({"per_page": 20, "page": 9}, 0, None, {"first", "last"}),
+        ({"per_page": "many", "page": "-1"}, 30, 1, {"next", "last"}),
+        ({"per_page": 0, "page": 0}, 30, 1, {"next", "last"}),
+    ],
+)
+def test_search_parameters(
+    site: Site, params: dict, count: int, first: int | None, links: set[str]
+) -> None:
+    """per_page and page have GitHub's defaults and limits, and nonsense counts as not
+    given.
+    """
+    reply = site.get("/search/repositories", params={"q": "a", **params})
+    items = reply.json()["items"]
+    assert (len(items), items[0]["id"] if items else None, set(reply.links)) == (
+        count,
+        first,
+        links,
+    )
+
+
+@pytest.mark.parametrize(
+    "query", ["a&b=c", "a b+c", "你好 👋", "100%", "#1", "<a>; rel=x", ""]
+)
+def test_search_quotes_its_links(site: Site, query: str) -> None:
+    """Whatever was searched for, the links lead to the same search; nothing searched
+    for is a 422.
+    """
+    reply = site.get("/search/repositories", params={"q": query, "per_page": 10})
+    if not query:
+        assert reply.status_code == 422
+        return
+    following = requests.get(reply.links["next"]["url"], timeout=5)
+    assert following.json()["items"][0] == {
+        "id": 11,
+        "full_name": f"mock/{query}-11",
+        "stargazers_count": 310,
+    }
+
+
+def test_etags(site: Site) -> None:
+    """An ETag belongs to one content: the same again is a 304, another page is not."""
+    etag = site.get("/users/ada").headers["ETag"]
+    assert site.get("/users/ada", headers={"If-None-Match": etag}).status_code == 304
+    assert site.get("/users/psf", headers={"If-None-Match": etag}).status_code == 200
+    pages = [
+        site.get(f"/search/repositories?q=a&per_page=10&page={page}").headers["ETag"]
+        for page in (1, 2)
+    ]
+    assert pages[0] != pages[1]
+
+
+# --- agents and data ------------------------------------------------------------------
+
+
+def test_agents_live_and_die(site: Site) -> None:
+    """An agent is created, read, replaced, changed, listed and deleted, each with its
+    own status.
+    """
+    made = site.call("POST", "/agents", json={"name": "Ada"})
+    assert (made.status_code, made.headers["Location"]) == (201, "/agents/1")
+    assert made.json() == {"id": 1, "name": "Ada", "status": "active"}
+    assert site.get(made.headers["Location"]).json() == made.json()
+    put = site.call("PUT", "/agents/1", json={"name": "Bob", "status": "paused"})
+    assert (put.status_code, put.json()) == (
+        200,
+        {"id": 1, "name": "Bob", "status": "paused"},
+    )
+    patch = site.call("PATCH", "/agents/1", json={"status": "retired"})
+    assert (patch.status_code, patch.json()) == (
+        200,
+        {"id": 1, "name": "Bob", "status": "retired"},
+    )
+    site.call("POST", "/agents", json={"name": "Eve", "status": "paused"})
+    assert [agent["id"] for agent in site.get("/agents").json()] == [1, 2]
+    gone = site.call("DELETE", "/agents/1")
+    assert (gone.status_code, gone.content) == (204, b"")
+    for method in ("GET", "DELETE"):
+        assert site.call(method, "/agents/1").status_code == 404
+    for method in ("PUT", "PATCH"):
+        assert (
+            site.call(
+                method, "/agents/1", json={"name": "x", "status": "active"}
+            ).status_code
+            == 404
+        )
+    assert site.call("POST", "/agents", json={"name": "New"}).json()["id"] == 3, (
+        "a number is never used twice"
+    )
+
+
+WRONG_AGENTS = {
+    "no name": ("POST", {}, ["name"]),
+    "an empty name": ("POST", {"name": " "}, ["name"]),
+    "a name that is no text": ("POST", {"name": 5}, ["name"]),
+    "an unknown status": ("POST", {"name": "a", "status": "asleep"}, ["status"]),
+    "a status that is no text": (
+        "POST",
+        {"name": "a", "status": ["active"]},
+        ["status"],
+    ),
+    "an unknown field": ("POST", {"name": "a", "nmae": "b"}, ["nmae"]),
+    "two mistakes": ("POST", {"name": "", "status": 1}, ["name", "status"]),
+    "half a replacement": ("PUT", {"name": "b"}, ["status"]),
+    "a wrong change": ("PATCH", {"status": "asleep"}, ["status"]),
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "fields"), WRONG_AGENTS.values(), ids=WRONG_AGENTS
+)
+def test_wrong_agents(site: Site, method: str, body: dict, fields: list[str]) -> None:
+    """A field that is wrong is a 422 that names it, and nothing is changed."""
+    site.call("POST", "/agents", json={"name": "Ada"})
+    reply = site.call(method, "/agents" if method == "POST" else "/agents/1", json=body)
+    assert reply.status_code == 422
+    assert [error["field"] for error in reply.json()["errors"]] == fields
+    assert reply.json()["message"] == "; ".join(
+        error["message"] for error in reply.json()["errors"]
+    )
+    assert site.get("/agents").json() == [{"id": 1, "name": "Ada", "status": "active"}]
+
+
+def test_agents_must_be_json(site: Site) -> None:
+    """A form is a 415, JSON that is no object or no JSON a 400."""
+    assert site.call("POST", "/agents", data={"name": "Ada"}).status_code == 415
+    assert (
+        site.call("POST", "/agents", data=json.dumps({"name": "Ada"})).status_code
+        == 415
+    )
+    typed = {"Content-Type": "application/json; charset=utf-8"}
+    assert site.call("POST", "/agents", data="{", headers=typed).status_code == 400
+    assert site.call("POST", "/agents", json=["Ada"]).status_code == 400
+    assert (
+        site.call(
+            "POST", "/agents", data=json.dumps({"name": "Ada"}), headers=typed
+        ).status_code
+        == 201
+    )
+
+
+def test_tokens(site: Site) -> None:
+    """/data needs the token; /agents needs none, but refuses a wrong one; every 401
+    says what it wants.
+    """
+    for reply in (
+        site.get("/data"),
+        site.get("/data", headers={"Authorization": "Bearer None"}),
+    ):
+        assert reply.status_code == 401 and reply.headers[
+            "WWW-Authenticate"
+        ].startswith("Bearer")
+    assert site.get("/data", headers=site.key).json()["data"][0] == {
+        "id": 1,
+        "value": "alpha",
+    }
+    for method, path in (
+        ("GET", "/agents"),
+        ("POST", "/agents"),
+        ("GET", "/agents/1"),
+        ("DELETE", "/agents/1"),
+    ):
+        reply = site.call(method, path, headers={"Authorization": "Bearer wrong"})
+        assert reply.status_code == 401 and reply.headers[
+            "WWW-Authenticate"
+        ].startswith("Bearer")
+    assert site.get("/agents", headers=site.key).status_code == 200
+
+
+# --- httpbin --------------------------------------------------------------------------
+
+
+def test_echoes(site: Site) -> None:
+    """What was sent comes back under httpbin's names."""
+    got = site.get("/get?a=1&b=2&b=3&c=", headers={"X-Mine": "yes"}).json()
+    assert list(got) == ["args", "headers", "origin", "url"]
+    assert got["args"] == {"a": "1", "b": ["2", "3"], "c": ""}
+    assert (got["origin"], got["url"]) == (
+        "127.0.0.1",
+        f"{site.server.url}/get?a=1&b=2&b=3&c=",
+    )
+    assert (
+        got["headers"]["X-Mine"] == "yes"
+        and got["headers"]["Host"] == f"127.0.0.1:{site.server.port}"
+    )
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        body = site.call(method, f"/{method.lower()}", json={"a": "你"}).json()
+        assert list(body) == [
+            "args",
+            "data",
+            "files",
+            "form",
+            "headers",
+            "json",
+            "origin",
+            "url",
+        ]
+        assert (body["json"], body["form"], json.loads(body["data"])) == (
+            {"a": "你"},
+            {},
+            {"a": "你"},
+        )
+        body = site.call(method, "/anything", data={"a": "1", "b": ["2", "3"]}).json()
+        assert (body["json"], body["form"], body["data"]) == (
+            None,
+            {"a": "1", "b": ["2", "3"]},
+            "",
+        )
+        assert (body["method"], body["url"]) == (method, f"{site.server.url}/anything")
+    assert site.call("POST", "/post", data=b"no json").json()["data"] == "no json"
+    assert set(site.get("/headers").json()) == {"headers"}
+
+
+@pytest.mark.parametrize(
+    "code", [200, 201, 204, 304, 400, 404, 418, 429, 500, 503, 599]
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+def test_status(site: Site, method: str, code: int) -> None:
+    """/status gives any code, to any method."""
+    assert site.call(method, f"/status/{code}").status_code == code
+
+
+def test_status_redirects(site: Site) -> None:
+    """/status/302 and its like have a Location; a code that is none is refused."""
+    for code in (301, 302, 303, 307, 308):
+        reply = site.get(f"/status/{code}", allow_redirects=False)
+        assert (reply.status_code, reply.headers["Location"]) == (code, "/get")
+    for code in (0, 100, 101, 600, 999):
+        assert site.get(f"/status/{code}").status_code == 400
+    assert site.get("/status/ok").status_code == 404
+
+
+def test_delay(site: Site) -> None:
+    """/delay waits so many seconds, and then answers like /anything."""
+    body = site.get("/delay/0.2").json()
+    [record] = site.server.records
+    assert record.first_byte - record.received >= 0.2
+    assert body["method"] == "GET" and body["url"].endswith("/delay/0.2")
+
+
+def test_redirects(site: Site) -> None:
+    """/redirect/n goes on n times; /redirect-to goes anywhere, with the status asked
+    for.
+    """
+    reply = site.get("/redirect/3")
+    assert [step.status_code for step in reply.history] == [
+        302,
+        302,
+        302,
+    ] and reply.url.endswith("/get")
+    assert [record.path for record in site.server.records] == [
+        "/redirect/3",
+        "/redirect/2",
+        "/redirect/1",
+        "/get",
+    ]
+    reply = site.get(
+        "/redirect-to",
+        params={"url": "/headers", "status_code": 307},
+        allow_redirects=False,
+    )
+    assert (reply.status_code, reply.headers["Location"]) == (307, "/headers")
+    reply = site.get(
+        "/redirect-to",
+        params={"url": "/headers", "status_code": 200},
+        allow_redirects=False,
+    )
+    assert reply.status_code == 302
+    assert site.get("/redirect-to").status_code == 400
+    assert (
+        site.call("POST", "/redirect-to?url=/anything", data=b"x").json()["method"]
+        == "GET"
+    )
+    assert (
+        site.call(
+            "POST", "/redirect-to?url=/anything&status_code=307", data=b"x"
+        ).json()["method"]
+        == "POST"
+    )
+
+
+def test_basic_auth_and_bearer(site: Site) -> None:
+    """/basic-auth takes the pair in its address, /bearer any token; without, both say
+    what they want.
+    """
+    assert site.get("/basic-auth/ada/secret", auth=("ada", "secret")).json() == {
+        "authenticated": True,
+        "user": "ada",
+    }
+    for more in ({}, {"auth": ("ada", "wrong")}):
+        reply = site.get("/basic-auth/ada/secret", **more)
+        assert (reply.status_code, reply.headers["WWW-Authenticate"]) == (
+            401,
+            'Basic realm="mock"',
+        )
+    assert site.get("/bearer", headers={"Authorization": "Bearer any"}).json() == {
+        "authenticated": True
+    }
+    assert site.get("/bearer").status_code == 401
+
+
+def test_bytes_and_drip(site: Site) -> None:
+    """/bytes gives so many bytes, the same for the same seed; /drip spreads its bytes
+    over the duration.
+    """
+    assert (
+        len(site.get("/bytes/1000").content) == 1000
+        and site.get("/bytes/0").content == b""
+    )
+    assert site.get("/bytes/50?seed=1").content == site.get("/bytes/50?seed=1").content
+    assert site.get("/bytes/50?seed=1").content != site.get("/bytes/50?seed=2").content
+    site.server.reset()
+    assert site.get("/drip?numbytes=5&duration=0.2&delay=0.1").content == b"*****"
+    [record] = site.server.records
+    assert (
+        record.first_byte - record.received >= 0.1
+        and record.ended - record.first_byte >= 0.2
+    )
+
+
+def test_stream_of_lines(site: Site) -> None:
+    """/stream/n gives n lines of JSON."""
+    lines = [json.loads(line) for line in site.get("/stream/5").iter_lines()]
+    assert [line["id"] for line in lines] == [0, 1, 2, 3, 4] and "headers" in lines[0]
+    assert site.get("/stream/0").content == b""
+
+
+def test_gzip(site: Site) -> None:
+    """/gzip is really compressed, whatever the client accepts."""
+    reply = site.get("/gzip", stream=True)
+    data = reply.raw.read(decode_content=False)
+    assert reply.headers["Content-Encoding"] == "gzip"
+    assert json.loads(gzip.decompress(data))["gzipped"] is True
+    assert site.get("/gzip").json()["gzipped"] is True
+
+
+def test_pages(site: Site) -> None:
+    """/encoding/utf8 and /html are pages for people."""
+    page = site.get("/encoding/utf8")
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "中文" in page.text and "👋" in page.text
+    assert site.get("/html").text.startswith("<!DOCTYPE html>")
+
+
+# --- every fault on every kind of reply -----------------------------------------------
+
+KINDS = {
+    "a document": "/get", "a stream of lines": "/stream/3", "nothing": "/status/204", "not modified": "/status/304",
+    "an error": "/nothing", "gzip": "/gzip", "bytes": "/bytes/300", "a redirect": "/redirect/1",
+    "a drip": "/drip?duration=0",
+}  # fmt: skip
+MIXED = [
+    fault.status(503), fault.status(204), fault.quota(), fault.html(), fault.bare(), fault.no_charset(),
+    fault.drop("rst"), fault.drop("fin"), fault.garbage(), fault.bad_json(), fault.truncate(after_events=1),
+    fault.stream_error(after_events=1), fault.comments() + fault.crlf() + fault.no_space(), fault.drip(3, 0.001),
+    fault.slice(3), fault.cut(after_bytes=5), fault.cut(after_events=1, how="rst"),
+    fault.status(204) + fault.slice(3), fault.status(304) + fault.stream_error(),
+    fault.bad_json() + fault.slice(2) + fault.cut(after_bytes=9), fault.drop() + fault.slice(2) + fault.bare(),
+    fault.hang() + fault.status(500) + fault.drip(2, 0.001) + fault.drop("fin"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_every_fault_suits_every_reply(
+    site: Site,
+    path: str,
+    method: str,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """No fault on no reply upsets the server: it goes on serving, logs nothing, and
+    every request's record ends.
+    """
+    site.server.script(*MIXED)
+    for trouble in MIXED:
+        try:
+            status = site.call(method, path, allow_redirects=False).status_code
+        except requests.RequestException:
+            continue
+        assert status != 500, f"{trouble} on {path}"
+    assert site.get("/_mock/health").status_code == 200
+    records = site.server.wait_for(len(MIXED))
+    assert [record.fault for record in records] == [str(trouble) for trouble in MIXED]
+    assert capfd.readouterr() == ("", "") and not caplog.records
