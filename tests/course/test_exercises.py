@@ -27,7 +27,7 @@ def double(n):
 '''
 TESTS = '''"""Exercise 01."""
 import pytest
-from tests.grader.feedback import call, expect
+from tests.grader.steps import call, expect
 
 @pytest.mark.points(2, hint="sums")
 def test_two(answer, server):

@@ -8,7 +8,7 @@ import pytest
 import requests
 from mock_server import MockServer, fault
 
-from tests.grader.feedback import call, expect, expect_raises
+from tests.grader.steps import call, expect, expect_raises
 
 
 def seen(server: MockServer) -> str:

@@ -6,8 +6,8 @@ import pytest
 import requests
 from mock_server import MockServer, fault
 
-from tests.grader import feedback
-from tests.grader.feedback import call, expect, expect_raises
+from tests.grader.diagnosis import one_line
+from tests.grader.steps import call, expect, expect_raises, log
 
 # Every method once, for the tests that try them all: name, arguments, fields.
 CALLS = (
@@ -31,7 +31,7 @@ def add_agent(server: MockServer, name: str, status: str = "active") -> dict:
     line.
     """
     body = {"name": name, "status": status}
-    feedback.log.steps.append(f'requests.post(server.url + "/agents", json={body})')
+    log.steps.append(f'requests.post(server.url + "/agents", json={body})')
     return requests.post(server.url + "/agents", json=body, timeout=5).json()
 
 
@@ -171,9 +171,7 @@ def test_other_refusals(answer, server):
         for trouble, why in (
             (no_json, too_many) if sends_id else (no_json, too_many, nothing_there)
         ):
-            del feedback.log.steps[
-                1:
-            ]  # "we did" has the client and the call that failed
+            del log.steps[1:]  # "we did" has the client and the call that failed
             server.on().reply(trouble)  # every time, for who asks again after a 502
             wanted = f"requests.HTTPError, or what your library has in its place: {why}"
             with expect_raises(answer, Exception, expected=wanted) as caught:
@@ -181,7 +179,7 @@ def test_other_refusals(answer, server):
             is_other = not isinstance(
                 caught.value, PermissionError | LookupError | ValueError
             )
-            saw = f"{feedback.one_line(caught.value)} was raised"
+            saw = f"{one_line(caught.value)} was raised"
             expect(
                 is_other or isinstance(caught.value, requests.HTTPError),
                 saw=saw,
@@ -223,7 +221,7 @@ def test_wrong_token(answer, server):
     expect(
         found == agent,
         did='api = AgentsAPI(server.url, server.api_key); AgentsAPI(server.url, "not-the-right-token"); api.get(1)',
-        saw=f"{feedback.one_line(error)} was raised" if error else f"{found!r}",
+        saw=f"{one_line(error)} was raised" if error else f"{found!r}",
         expected="each client to send its own token, also when there is a second one",
         hint="bearer",
     )
@@ -294,7 +292,7 @@ def test_token_in_header(answer, server):
     call(api, "update", 1, status="paused")
     call(api, "list")
     call(api, "delete", 1)
-    feedback.log.function = type(
+    log.function = type(
         api
     )  # "your line" is the class, not the method that was called last
     bare = [
@@ -333,8 +331,8 @@ def test_no_token_in_repr(answer, server):
     """Printing the client does not show the token, nor a part of it."""
     api = make_api(answer, server)
     call(api, "list")
-    feedback.log.steps.append("print(api)")
-    feedback.log.function = type(
+    log.steps.append("print(api)")
+    log.function = type(
         api
     )  # "your line" is the class, not the method that was called last
     parts = [

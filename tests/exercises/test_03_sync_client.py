@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from mock_server import MockServer, fault
 
-from tests.grader.feedback import call, expect, expect_raises, unset
+from tests.grader.steps import call, expect, expect_raises, unset
 
 
 def sent(server: MockServer, number: int = -1) -> dict:

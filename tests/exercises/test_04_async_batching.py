@@ -8,7 +8,7 @@ import time
 import pytest
 from mock_server import MockServer, fault
 
-from tests.grader.feedback import call, expect, expect_raises, run_async, unset
+from tests.grader.steps import call, expect, expect_raises, run_async, unset
 
 
 def questions(count: int) -> list[str]:

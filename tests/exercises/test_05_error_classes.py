@@ -13,15 +13,15 @@ import requests
 from mock_server import MockServer, fault
 from mock_server.fault import Fault
 
-from tests.grader import feedback
-from tests.grader.feedback import call, expect, expect_raises
+from lessons.course.results import clip
+from tests.grader.steps import call, expect, expect_raises, log
 
 
 def start_over() -> None:
     """Forget the steps so far, which were right, so that "we did" shows only what goes
     wrong.
     """
-    feedback.log.steps.clear()
+    log.steps.clear()
 
 
 def reply(server: MockServer, trouble: Fault) -> requests.Response:
@@ -31,8 +31,8 @@ def reply(server: MockServer, trouble: Fault) -> requests.Response:
     start_over()
     server.script(trouble)
     response = requests.get(server.url + "/users/ada", timeout=5)
-    feedback.log.steps.append('response = requests.get(server.url + "/users/ada")')
-    feedback.log.names.append((response, "response"))
+    log.steps.append('response = requests.get(server.url + "/users/ada")')
+    log.names.append((response, "response"))
     return response
 
 
@@ -193,7 +193,7 @@ def test_error_inside_a_200(answer, server):
         error = raised(answer, server, trouble, "ServerError")
         expect(
             words in str(error),
-            saw=f"the message {feedback.clip(str(error), 120)!r}",
+            saw=f"the message {clip(str(error), 120)!r}",
             expected=f"all that the server says in the message: {words}",
             hint="explanation",
         )

@@ -18,8 +18,8 @@ import pytest
 import requests
 from mock_server import fault
 
-from tests.grader import feedback
-from tests.grader.feedback import call, expect, expect_raises, run_async
+from tests.grader.diagnosis import one_line
+from tests.grader.steps import call, expect, expect_raises, log, run_async
 
 MOMENT = 784111777.0  # 6 November 1994, 08:49:37 GMT, in seconds since 1970
 NEW_YEAR = 788918400.0  # 1 January 1995, 00:00:00 GMT
@@ -111,10 +111,8 @@ def retried(answer: Any, function: Callable, does: str, **settings: Any) -> Call
     settings = {**exact, "exceptions": (Busy,), **settings}
     decorated = call(call(answer, "retry_on_error", **settings), "", function)
     kind = KINDS[inspect.iscoroutinefunction(function)]
-    shown = ", ".join(
-        f"{name}={feedback.log.show(value)}" for name, value in settings.items()
-    )
-    feedback.log.steps[:] = [
+    shown = ", ".join(f"{name}={log.show(value)}" for name, value in settings.items())
+    log.steps[:] = [
         f"@retry_on_error({shown}) for `{kind} {function.__name__}`, which {does}"
     ]
     return decorated
@@ -159,7 +157,7 @@ def end_of(function: Callable, kind: str) -> Any:
     try:
         return run(function, kind)
     except (Busy, OverflowError) as error:
-        feedback.log.value = error
+        log.value = error
         return error
 
 
@@ -175,7 +173,7 @@ def story(count: int, waits: list[float] | int, end: Any) -> str:
             if waits
             else " without a wait"
         )
-    return f"{calls(count)}{between}, then {feedback.one_line(end) if isinstance(end, Exception) else repr(end)}"
+    return f"{calls(count)}{between}, then {one_line(end) if isinstance(end, Exception) else repr(end)}"
 
 
 def check_run(
@@ -288,7 +286,7 @@ FORMS = {
 
 def check(answer: Any, text: str, wanted: float, why: str, **now: float) -> None:
     """Expect these seconds of a date, and show no other call."""
-    feedback.log.steps.clear()
+    log.steps.clear()
     seen = call(answer, "parse_retry_after", text, **now)
     is_right = isinstance(seen, int | float) and abs(seen - wanted) < 0.01
     expect(is_right, expected=f"{float(wanted)}: {why}")
@@ -357,7 +355,7 @@ def test_past_date(answer, server):
     )
     first = "Thu, 01 Jan 1970 00:01:40 GMT"
     check(answer, first, 100, "now=0.0 is a moment too, the first of 1970", now=0.0)
-    feedback.log.steps.clear()
+    log.steps.clear()
     seen = call(answer, "parse_retry_after", formatdate(time.time() + 100, usegmt=True))
     expect(
         seen is not None and 90 <= seen <= 101, expected="about 100.0 seconds from now"
@@ -393,13 +391,13 @@ def test_neither(answer, server):
     error.
     """
     for text in NEITHER + NO_TIME:
-        feedback.log.steps.clear()
+        log.steps.clear()
         expect(
             call(answer, "parse_retry_after", text, now=MOMENT) is None,
             expected=f"None for {text!r}",
         )
     for text in ODD:
-        feedback.log.steps.clear()
+        log.steps.clear()
         seen = call(answer, "parse_retry_after", text, now=MOMENT)
         expect(seen is None or seen >= 0, expected="None or some seconds")
 
@@ -445,11 +443,11 @@ def test_function_that_works(answer, server):
     Client.get = retried(answer, Client.get, "is a method")
     expected = "'n-6100 /users', what the method returns: it needs a function of yours, to be given its self"
     get = Client().get
-    feedback.log.names.append((get, "Client().get"))
+    log.names.append((get, "Client().get"))
     try:
         value = call(get, "", "/users")
     except TypeError as error:
-        feedback.log.value = value = error
+        log.value = value = error
     expect(value == "n-6100 /users", expected=expected)
     for kind in KINDS:
         none, waits = Work(0), []
@@ -505,7 +503,7 @@ def test_errors_not_listed(answer, server):
     def fetch() -> Any:
         return requests.get(server.url + "/users/ada", timeout=2).json()
 
-    feedback.log.steps.clear()
+    log.steps.clear()
     server.script(fault.drop("rst"), fault.bad_json())
     function = call(
         call(answer, "retry_on_error", sleep=sleep_for("def", [])), "", fetch
@@ -604,7 +602,7 @@ def calls_at_once(answer: Any, kind: str) -> tuple[list[int], list[float]]:
 
     if kind == "def":
         function = retried(answer, work, "always fails", max_retries=2, sleep=sleep)
-        feedback.log.steps.append(
+        log.steps.append(
             "work('a'), work('b') and work('c') at the same time, in three threads"
         )
         threads = [
@@ -620,9 +618,7 @@ def calls_at_once(answer: Any, kind: str) -> tuple[list[int], list[float]]:
         function = retried(
             answer, work_async, "always fails", max_retries=2, sleep=sleep_async
         )
-        feedback.log.steps.append(
-            "await asyncio.gather(work('a'), work('b'), work('c'))"
-        )
+        log.steps.append("await asyncio.gather(work('a'), work('b'), work('c'))")
         run_async(in_tasks)
     return list(tried.values()), sorted(waits)
 
@@ -766,7 +762,7 @@ def test_deadline(answer, server, kind):
         sleep=sleep_for(kind, []),
         **settings,
     )
-    steps = feedback.log.steps[:]
+    steps = log.steps[:]
     work, settings = (
         Work(99, takes=0.1),
         {"initial_delay": 0.1, "backoff_factor": 1, "deadline": 0.35},
@@ -779,7 +775,7 @@ def test_deadline(answer, server, kind):
         saw=work.times(),
         expected="2 calls, at 0 and 0.2 s: the next would begin at 0.4 s",
     )
-    feedback.log.steps[:] = [*steps, "time.sleep(0.3)"]
+    log.steps[:] = [*steps, "time.sleep(0.3)"]
     end_of(later, kind)
     expect(
         len(other.started) == 2,
@@ -887,7 +883,7 @@ def test_async(answer, server):
         return (await asyncio.gather(task, return_exceptions=True))[0]
 
     function = retried(answer, hang, "takes long", sleep=sleep_for("async def", []))
-    feedback.log.steps.append("task = asyncio.create_task(hang()); task.cancel()")
+    log.steps.append("task = asyncio.create_task(hang()); task.cancel()")
     end = run_async(cancelled)
     saw = f"{calls(len(tried))}, then {end!r}"
     is_right = len(tried) == 1 and isinstance(end, asyncio.CancelledError)

@@ -11,8 +11,9 @@ import pytest
 from mock_server import MockServer, fault
 from mock_server.fault import Fault
 
-from tests.grader import feedback
-from tests.grader.feedback import Feedback, call, clip, expect, expect_raises, one_line
+from lessons.course.results import Result, clip
+from tests.grader.diagnosis import NotRight, one_line
+from tests.grader.steps import call, expect, expect_raises, log
 
 HELLO = [{"role": "user", "content": "Hello"}]
 TEXT = "nonce 4711: 你好 ✅ 👋"
@@ -68,7 +69,7 @@ def script(server: Any, sent: str, reply: Fault) -> None:
     for the learner.
     """
     server.script(reply)
-    feedback.log.steps[:] = [f"the server sends {sent}"]
+    log.steps[:] = [f"the server sends {sent}"]
 
 
 def ask(answer: Any, **options: Any) -> Iterator[str]:
@@ -86,8 +87,13 @@ def failing(
     with expect_raises(answer, wanted, expected=expected or wanted) as caught:
         for piece in ask(answer, **options):
             pieces.append(piece)
-        saw = f"no exception; the pieces are {pieces}"
-        raise Feedback(saw=saw, expected=expected or wanted, kind="no exception")
+        raise NotRight(
+            Result(
+                saw=f"no exception; the pieces are {pieces}",
+                expected=expected or wanted,
+                kind="no exception",
+            )
+        )
     return "".join(pieces), caught.value
 
 
@@ -101,8 +107,8 @@ def whole(answer: Any, wanted: list[str], why: str, hint: str = "") -> None:
             pieces.append(piece)
     except Exception as error:
         saw = f"{pieces}, then {one_line(error)}"
-        raise Feedback(
-            saw=saw, expected=expected, hint=hint, kind="exception"
+        raise NotRight(
+            Result(saw=saw, expected=expected, hint=hint, kind="exception")
         ) from error
     expect(pieces == wanted, saw=f"pieces: {pieces}", expected=expected, hint=hint)
 
@@ -502,7 +508,7 @@ def test_no_stream(answer, server):
         saw=repr(str(error)),
         expected="what the server says: Incorrect API key",
     )
-    feedback.log.steps.clear()
+    log.steps.clear()
     server.script(fault.status(200, body={"error": {"message": "overloaded: 4711"}}))
     _, error = failing(
         answer,
@@ -514,7 +520,7 @@ def test_no_stream(answer, server):
         saw=repr(str(error)),
         expected="what the server says: overloaded: 4711",
     )
-    feedback.log.steps.clear()
+    log.steps.clear()
     server.script(fault.html(502))
     failing(
         answer,

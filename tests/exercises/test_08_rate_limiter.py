@@ -16,7 +16,7 @@ import pytest
 import requests
 from mock_server import MockServer
 
-from tests.grader.feedback import call, expect, expect_raises, run_async
+from tests.grader.steps import call, expect, expect_raises, run_async
 
 # seconds that a start may be late on a clock of the test's own, for those who look at
 # it in small steps

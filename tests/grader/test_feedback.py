@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from lessons.course.results import Result, explain, tally
-from tests.grader import feedback
+from tests.grader import steps
 from tests.lesson_files import ROOT, environment
 
 # What a test of a made-up exercise looks like: double(2) has to be 4.
@@ -28,7 +28,7 @@ import asyncio
 import pytest
 import requests
 from mock_server import MockServer, fault
-from tests.grader.feedback import call, expect, expect_raises, run_async
+from tests.grader.steps import call, expect, expect_raises, run_async
 
 @pytest.mark.points(2, hint="first")
 @pytest.mark.limit(0.5)
@@ -878,17 +878,17 @@ def test_line_to_copy() -> None:
     }
     door = feedback.call(SimpleNamespace(Door=lambda **_: Door()), "Door", **options)
     assert (
-        feedback.log.text()
+        steps.log.text()
         == "Door(keys=(KeyError, 2), note=[].append, rng=Random(), names=<genexpr>())"
     )
     feedback.start_log()
     door = feedback.call(SimpleNamespace(Door=Door), "Door")
     for _ in range(30):
         feedback.call(door, "open")
-    assert feedback.log.text() == "door = Door(); [door.open() for _ in range(30)]"
+    assert steps.log.text() == "door = Door(); [door.open() for _ in range(30)]"
     for number in range(30):
         feedback.call(door, "open", number)
-    text = feedback.log.text()
+    text = steps.log.text()
     assert text.startswith("door = Door(); door.open(") and text.endswith(
         "; door.open(28); door.open(29)"
     )
