@@ -49,13 +49,15 @@ One more line of it.
 
 ## code
 
-A long line follows, which does not fit into the eighty columns of a terminal, so it is filled.
+A long line follows, which does not fit into a terminal of eighty columns,
+so it is filled.
 
 ```python
 return n * 2
 ```
 """
 RIGHT = "def double(n):\n    return n * 2\n"
+NO_TESTS = shutil.ignore_patterns("test_*", "__pycache__")
 
 
 @pytest.fixture
@@ -69,14 +71,14 @@ def tree(tmp_path: Path) -> Path:
         "requirements.txt",
         "tests/__init__.py",
         "tests/conftest.py",
+        "tests/exercises/__init__.py",
+        "tests/exercises/conftest.py",
+        "lessons/__main__.py",
     ]
-    names += [
-        path.relative_to(ROOT)
-        for path in (ROOT / "tests" / "exercises").glob("[!t]*.py")
-    ]
-    names += [path.relative_to(ROOT) for path in (ROOT / "lessons").glob("[!0-9]*.py")]
     for name in names:
         shutil.copy(ROOT / name, root / name)
+    for name in ("tests/grader", "lessons/course"):
+        shutil.copytree(ROOT / name, root / name, ignore=NO_TESTS)
     for name, text in {
         "lessons/01_double.py": '"""Double."""',
         "lessons/exercises/01_double.py": STUB,

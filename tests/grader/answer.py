@@ -21,7 +21,7 @@ from typing import Any
 from lessons.course.results import Result
 
 from .diagnosis import NotRight, borrowed, chain, one_line
-from .sandbox import borrowed_module
+from .sandbox import named_in
 
 ROOT = Path(__file__).resolve().parents[2]
 # The course's own code, by the names it is imported by. An answer must do without it,
@@ -326,7 +326,7 @@ def _borrowed_in(
         elif _is_text(node) and id(node) not in prose:
             modules = [re.sub(r"[/\\]", ".", node.value)]
         for module in modules:
-            if name := borrowed_module(module, forbidden):
+            if name := named_in(module, forbidden):
                 return name, node.lineno
     return None
 

@@ -39,7 +39,7 @@ class RanOnImport(Halt):
 
 
 class Borrowed(Halt):
-    """The answer imported a module, or opened a file, that it must do without."""
+    """The answer opened a file, as an import does, that it must do without."""
 
 
 class TimeLimit(Halt):
@@ -60,7 +60,7 @@ class _Guard:
     """
 
     is_on = is_importing = is_hooked = False
-    borrowed: Mapping[str, Path | None] = MappingProxyType({})
+    folders: Mapping[str, Path] = MappingProxyType({})
     tried: tuple[Halt, ...] = ()
 
 
@@ -78,17 +78,15 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
         _forbid(ReachedOut(_text(args[0])))
     elif event == "builtins.input":
         _forbid(AskedForInput())
-    elif event == "import" and (name := borrowed_module(args[0], _Guard.borrowed)):
-        _forbid(Borrowed(name))
     elif event == "open" and isinstance(args[0], str | bytes):
         path = Path(os.path.realpath(os.fsdecode(args[0])))
-        for name, folder in _Guard.borrowed.items():
-            if folder and folder in path.parents:
+        for name, folder in _Guard.folders.items():
+            if folder in path.parents:
                 _forbid(Borrowed(name))
 
 
-def borrowed_module(module: str, names: Iterable[str]) -> str:
-    """Return which of the names a dotted module name has in it; "" for none."""
+def named_in(module: str, names: Iterable[str]) -> str:
+    """Return which of the names is a part of the name of a module; "" for none."""
     return next((name for name in names if name in module.split(".")), "")
 
 
@@ -139,7 +137,7 @@ def run_limited(
     function: Callable[[], None],
     seconds: float = SECONDS,
     log: int | None = None,
-    borrowed: Mapping[str, Path | None] = MappingProxyType({}),
+    folders: Mapping[str, Path] = MappingProxyType({}),
 ) -> Outcome:
     """Run a function in a thread of its own, and stop it after the seconds.
 
@@ -148,8 +146,7 @@ def run_limited(
     inside one call of a C function, ends the process instead, with a traceback in log
     (a file descriptor).
 
-    borrowed: modules that must not be imported, with the folders whose files must not
-        be opened; None for a folder that may be.
+    folders: of which no file may be opened, by the names of the modules in them.
     """
     if not _Guard.is_hooked:
         sys.addaudithook(_audit)
@@ -165,13 +162,13 @@ def run_limited(
 
     before = set(threading.enumerate())
     thread = threading.Thread(target=target, name="answer", daemon=True)
-    # An import of what was imported before would not be noticed.
+    # A module that was imported before would be had without opening its file.
     hidden = {
         name: sys.modules.pop(name)
         for name in list(sys.modules)
-        if borrowed_module(name, borrowed)
+        if named_in(name, folders)
     }
-    _Guard.tried, _Guard.borrowed, _Guard.is_on = (), borrowed, True
+    _Guard.tried, _Guard.folders, _Guard.is_on = (), folders, True
     if log is not None:
         faulthandler.dump_traceback_later(seconds + _PATIENCE, exit=True, file=log)
     try:
