@@ -20,16 +20,12 @@ CALLS = (
 
 
 def make_api(answer: Any, server: MockServer, token: str = "") -> Any:
-    """Return the learner's client, with the token that the server accepts or with
-    another.
-    """
+    """Return the learner's client, with the server's token or another."""
     return call(answer, "AgentsAPI", server.url, token or server.api_key)
 
 
 def add_agent(server: MockServer, name: str, status: str = "active") -> dict:
-    """Create an agent without the answer's help, and say so in the test's "we did"
-    line.
-    """
+    """Create an agent without the answer's help, and write that down."""
     body = {"name": name, "status": status}
     log.steps.append(f'requests.post(server.url + "/agents", json={body})')
     return requests.post(server.url + "/agents", json=body, timeout=5).json()
@@ -41,9 +37,7 @@ def agents(server: MockServer) -> list[dict]:
 
 
 def attempt(api: Any, name: str, *arguments: Any) -> tuple[Any, Exception | None]:
-    """Call a method that may fail with any exception; return the result and the
-    exception.
-    """
+    """Call a method that may fail; return its result and its exception."""
     try:
         return call(api, name, *arguments), None
     except NotImplementedError:  # not started yet
@@ -155,7 +149,9 @@ def test_delete_twice(answer, server):
 @pytest.mark.points(1, hint="which-exception")
 @pytest.mark.limit(10)  # for who waits and asks again after a 502 or 429
 def test_other_refusals(answer, server):
-    """Any other refusal, whatever is called, is an error of its own kind: an HTTPError."""
+    """Any other refusal, whatever is called, is an error of its own kind: an
+    HTTPError.
+    """
     api = make_api(answer, server)
     no_json = (
         fault.html(502),
@@ -220,7 +216,8 @@ def test_wrong_token(answer, server):
     found, error = attempt(first, "get", 1)
     expect(
         found == agent,
-        did='api = AgentsAPI(server.url, server.api_key); AgentsAPI(server.url, "not-the-right-token"); api.get(1)',
+        did="api = AgentsAPI(server.url, server.api_key); AgentsAPI(server.url, "
+        '"not-the-right-token"); api.get(1)',
         saw=f"{one_line(error)} was raised" if error else f"{found!r}",
         expected="each client to send its own token, also when there is a second one",
         hint="bearer",
@@ -292,9 +289,8 @@ def test_token_in_header(answer, server):
     call(api, "update", 1, status="paused")
     call(api, "list")
     call(api, "delete", 1)
-    log.function = type(
-        api
-    )  # "your line" is the class, not the method that was called last
+    # "Your line" is the class, not the method that was called last.
+    log.function = type(api)
     bare = [
         record.request
         for record in server.records
@@ -305,9 +301,8 @@ def test_token_in_header(answer, server):
         saw=f"without `Authorization: Bearer …` came {', '.join(bare)}",
         expected="the header Authorization: Bearer and the token, in every request",
     )
-    exposed = [
-        record.request for record in server.records if "…" in record.request
-    ]  # a token is masked there
+    # A token is masked there.
+    exposed = [one.request for one in server.records if "…" in one.request]
     expect(
         not exposed,
         saw=", ".join(exposed),
@@ -332,9 +327,8 @@ def test_no_token_in_repr(answer, server):
     api = make_api(answer, server)
     call(api, "list")
     log.steps.append("print(api)")
-    log.function = type(
-        api
-    )  # "your line" is the class, not the method that was called last
+    # "Your line" is the class, not the method that was called last.
+    log.function = type(api)
     parts = [
         server.api_key[start : start + 8] for start in range(len(server.api_key) - 7)
     ]
@@ -357,13 +351,16 @@ def test_redirected_create(answer, server):
     made, error = attempt(api, "create", "Ada")
     expect(
         error or (made in agents(server) and made["name"] == "Ada"),
-        expected="an exception, or the agent Ada: following a 302 makes a GET of the POST",
+        expected="an exception, or the agent Ada: following a 302 makes a GET of "
+        "the POST",
     )
 
 
 @pytest.mark.points(1, hint="redirect")
 def test_redirect_to_another_service(answer, server):
-    """The token is for this service only: it does not follow a redirect to another one."""
+    """The token is for this service only: it does not follow a redirect to
+    another one.
+    """
     add_agent(server, "Ada")
     api = make_api(answer, server)
     with MockServer() as other:
@@ -380,12 +377,15 @@ def test_redirect_to_another_service(answer, server):
             ]
             expect(
                 not leaked,
-                did="api = AgentsAPI(server.url, server.api_key); other = MockServer().start(); server.script("
+                did="api = AgentsAPI(server.url, server.api_key); other = "
+                "MockServer().start(); server.script("
                 f"fault.status({code}, "
                 f"headers={{'Location': other.url + {path!r}}})); "
                 f"api.{method}({arguments[0]!r})",
-                saw=f"the other server got the header Authorization with {', '.join(leaked)}",
-                expected="the token at server.url only: who answers elsewhere could use it",
+                saw="the other server got the header Authorization with "
+                f"{', '.join(leaked)}",
+                expected="the token at server.url only: who answers elsewhere "
+                "could use it",
             )
 
 

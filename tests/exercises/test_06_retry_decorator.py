@@ -1,6 +1,4 @@
-"""Exercise 06: Retry-After in all its forms, and a decorator that repeats what can
-succeed later.
-"""
+"""Exercise 06: Retry-After in all its forms, and a decorator that tries again."""
 
 import asyncio
 import inspect
@@ -40,8 +38,9 @@ KINDS = ("def", "async def")
 
 
 class Work:
-    """A function that fails some times and then returns "done"; it counts its calls and
-    keeps its errors.
+    """A function that fails some times and then returns "done".
+
+    It counts its calls and keeps its errors.
 
     takes: seconds of one call.
     """
@@ -104,8 +103,9 @@ def calls(number: int) -> str:
 
 
 def retried(answer: Any, function: Callable, does: str, **settings: Any) -> Callable:
-    """Return a function under the learner's decorator, with settings that make it
-    exact; "we did" says what it does.
+    """Return a function under the learner's decorator, with exact settings.
+
+    "We did" says what the function does.
     """
     exact = {} if "rng" in settings else {"jitter": False}
     settings = {**exact, "exceptions": (Busy,), **settings}
@@ -119,7 +119,7 @@ def retried(answer: Any, function: Callable, does: str, **settings: Any) -> Call
 
 
 def sleep_for(kind: str, waits: list[float]) -> Callable:
-    """Return a sleep that only writes down its seconds: for an async def, an async def."""
+    """Return a sleep that only writes down its seconds, async for an async def."""
 
     def sleep(seconds: float) -> None:
         waits.append(seconds)
@@ -132,8 +132,9 @@ def sleep_for(kind: str, waits: list[float]) -> Callable:
 
 
 def run(function: Callable, kind: str) -> Any:
-    """Call a decorated function, and return what comes of it; an async def has a
-    second, as its sleep takes no time.
+    """Call a decorated function, and return what comes of it.
+
+    An async def has a second, as its sleep takes no time.
     """
     made = call(function, "")
     if kind == "def":
@@ -151,8 +152,9 @@ def run(function: Callable, kind: str) -> Any:
 
 
 def end_of(function: Callable, kind: str) -> Any:
-    """Call a decorated function, and return its value, or the error if it raises Busy,
-    or cannot count so far.
+    """Call a decorated function, and return its value, or the error that it raises.
+
+    That may be Busy, or what it says if it cannot count so far.
     """
     try:
         return run(function, kind)
@@ -167,13 +169,12 @@ def story(count: int, waits: list[float] | int, end: Any) -> str:
         between = f" with {waits} waits" if waits else " without a wait"
     elif len(waits) > 9:
         between = f" with {len(waits)} waits, the longest of {max(waits):g} s"
+    elif waits:
+        between = f" with waits {', '.join(f'{wait:g}' for wait in waits)}"
     else:
-        between = (
-            f" with waits {', '.join(f'{wait:g}' for wait in waits)}"
-            if waits
-            else " without a wait"
-        )
-    return f"{calls(count)}{between}, then {one_line(end) if isinstance(end, Exception) else repr(end)}"
+        between = " without a wait"
+    last = one_line(end) if isinstance(end, Exception) else repr(end)
+    return f"{calls(count)}{between}, then {last}"
 
 
 def check_run(
@@ -184,8 +185,9 @@ def check_run(
     why: str = "",
     **settings: Any,
 ) -> None:
-    """Expect these waits, or so many of them, and then the value or, if too few calls
-    work, the last error itself.
+    """Expect these waits, or so many of them, and then the right end.
+
+    That is the value or, if too few calls work, the last error itself.
     """
     count, seen = waits if isinstance(waits, int) else len(waits), []
     expected = story(
@@ -224,8 +226,9 @@ def check_run(
 def waits_of(
     answer: Any, kind: str, work: Work, expected: str, **settings: Any
 ) -> list[float]:
-    """Return the waits before the retries of what works in the end, and fail if it does
-    not.
+    """Return the waits before the retries of what works in the end.
+
+    Fails the test if it does not.
     """
     waits: list[float] = []
     function = retried(
@@ -294,7 +297,9 @@ def check(answer: Any, text: str, wanted: float, why: str, **now: float) -> None
 
 @pytest.mark.points(1, hint="retry-after-dates")
 def test_date(answer, server, far_east):
-    """Each of the three forms of a date is GMT, in whatever time zone this machine is."""
+    """Each of the three forms of a date is GMT, in whatever time zone this
+    machine is.
+    """
     for form in ("usual", "asctime"):
         check(
             answer, FORMS[form], 90, f"{FORMS[form]} is 90 s after now", now=MOMENT - 90
@@ -327,7 +332,10 @@ def test_year_of_two_digits(answer, server, far_east):
     )
     for year, now, present in ((2075, JUNE_2030, 2030), (2069, JUNE_2019, 2019)):
         wanted = datetime(year, 1, 1, tzinfo=UTC).timestamp() - now
-        why = f"seen from June {present}, this is {year}, which is not more than 50 years ahead"
+        why = (
+            f"seen from June {present}, this is {year}, which is not more than "
+            "50 years ahead"
+        )
         check(
             answer, f"Tuesday, 01-Jan-{year % 100} 00:00:00 GMT", wanted, why, now=now
         )
@@ -441,7 +449,10 @@ def test_function_that_works(answer, server):
             return f"{self.name} {path}"
 
     Client.get = retried(answer, Client.get, "is a method")
-    expected = "'n-6100 /users', what the method returns: it needs a function of yours, to be given its self"
+    expected = (
+        "'n-6100 /users', what the method returns: it needs a function of "
+        "yours, to be given its self"
+    )
     get = Client().get
     log.names.append((get, "Client().get"))
     try:
@@ -568,8 +579,9 @@ def test_many_retries(answer, server):
 
 
 def calls_at_once(answer: Any, kind: str) -> tuple[list[int], list[float]]:
-    """Call one function three times at the same time; return how often each call tried,
-    and all the waits.
+    """Call one function three times at the same time.
+
+    Returns how often each call tried, and all the waits.
     """
     tried, waits, together = dict.fromkeys("abc", 0), [], threading.Barrier(3)
 
@@ -684,7 +696,10 @@ def test_jitter(answer, server):
 
     for kind in KINDS:
         first, *others = waits = draw(kind)
-        saw = f"waits from {min(waits):.2f} to {max(waits):.2f} s; the first is {first:.2f} s"
+        saw = (
+            f"waits from {min(waits):.2f} to {max(waits):.2f} s; the first is "
+            f"{first:.2f} s"
+        )
         is_part = min(waits) >= 0 and first <= 1 and max(waits) <= 2
         expect(
             is_part,
@@ -695,7 +710,8 @@ def test_jitter(answer, server):
         expect(
             spread,
             saw=saw,
-            expected="each wait another part of its delay, from about nothing to about all of it",
+            expected="each wait another part of its delay, from about nothing to "
+            "about all of it",
         )
         expect(
             draw(kind) == waits,
