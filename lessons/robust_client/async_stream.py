@@ -10,7 +10,7 @@ from .chat import chat_body
 from .errors import error_from_exception
 from .retry import RobustAsyncClient
 from .sse import EventParser
-from .stream import BROKEN, PATH, Answer, check_stream, is_stream
+from .stream import BROKEN, PATH, Answer, check_end, check_stream, is_stream
 
 
 async def open_stream(response: httpx.Response) -> None:
@@ -26,15 +26,17 @@ async def open_stream(response: httpx.Response) -> None:
 async def pieces_of(response: httpx.Response) -> AsyncIterator[str]:
     """Yield the text of a streamed answer; raise an error unless it is whole."""
     answer, parser = Answer(), EventParser()
-    try:
-        async for chunk in response.aiter_bytes():
-            for text in answer.read(parser.feed(chunk)):
-                yield text
-            if answer.is_done:
-                break
-    except BROKEN as cause:
-        answer.check_end(cause)
-    answer.check_end()
+    async with aclosing(response):
+        await open_stream(response)
+        try:
+            async for chunk in response.aiter_bytes():
+                for text in answer.read(parser.feed(chunk)):
+                    yield text
+                if answer.is_done:
+                    break
+        except BROKEN as cause:
+            check_end(answer, cause)
+    check_end(answer)
 
 
 class StreamingAsyncClient(RobustAsyncClient):
@@ -59,7 +61,5 @@ class StreamingAsyncClient(RobustAsyncClient):
     async def _pieces(self, body: dict[str, Any]) -> AsyncIterator[str]:
         async with self._slots:
             response = await self._send("POST", PATH, body, stream=True)
-            async with aclosing(response), aclosing(pieces_of(response)) as pieces:
-                await open_stream(response)
-                async for piece in pieces:
-                    yield piece
+            async for piece in pieces_of(response):
+                yield piece

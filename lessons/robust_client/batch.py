@@ -33,14 +33,20 @@ def check_queries(queries: Iterable[str]) -> None:
         raise TypeError(f"queries must be several texts, such as a list: {queries!r}")
 
 
-def limit_connections(count: int) -> httpx.Limits:
-    """Return limits that let httpx open count connections, and keep 20 of them open.
+def open_http(
+    authorize: Callable[[httpx.Request], httpx.Request],
+    max_connections: int,
+    transport: httpx.AsyncBaseTransport | None,
+) -> httpx.AsyncClient:
+    """Return an httpx client that may open so many connections, and keeps 20 of them.
 
-    Raises ValueError for a count below 1.
+    Raises ValueError for a number below 1.
     """
-    if not isinstance(count, int) or count < 1:
-        raise ValueError(f"max_concurrency must be 1 call or more, not {count!r}")
-    return httpx.Limits(max_connections=count, max_keepalive_connections=20)
+    if not isinstance(max_connections, int) or max_connections < 1:
+        raise ValueError(f"max_concurrency must be 1 or more, not {max_connections!r}")
+    limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=20)
+    options = {"timeout": TIMEOUT, "limits": limits, "transport": transport}
+    return httpx.AsyncClient(auth=authorize, **options)
 
 
 async def settle(call: Awaitable[str]) -> Result:
@@ -94,11 +100,9 @@ class AsyncConnection(Account, AbstractAsyncContextManager):
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         super().__init__(api_key, base_url, model)
-        limits = limit_connections(max_concurrency)
+        self.http = open_http(self._authorize, max_concurrency, transport)
         self.max_concurrency = max_concurrency
         self._slots = asyncio.Semaphore(max_concurrency)
-        options = {"timeout": TIMEOUT, "limits": limits, "transport": transport}
-        self.http = httpx.AsyncClient(auth=self._authorize, **options)
 
     async def _send(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         """Send a request and return its response. A redirect is not followed."""
@@ -134,15 +138,19 @@ class AsyncChatClient(AsyncConnection):
     def _handle_response(self, response: httpx.Response) -> Any:
         return read_json(response)
 
+    def _find_answer(self, reply: dict[str, Any]) -> str:
+        """Return the text in a reply. Raises ValueError for half of one, or none."""
+        text = find_text(reply)
+        if text is None:
+            raise ValueError("no answer: the content of the message is null")
+        return text
+
 
 async def ask_once(client: AsyncChatClient, system_prompt: str, query: str) -> str:
-    """Return the answer to one query. Raises ValueError for half an answer, or none."""
+    """Return the answer to one query."""
     messages = [{"role": "system", "content": system_prompt}]
     messages.append({"role": "user", "content": query})
-    text = find_text(await client.chat_completion(messages))
-    if text is None:
-        raise ValueError("no answer: the content of the message is null")
-    return text
+    return client._find_answer(await client.chat_completion(messages))
 
 
 class AsyncOpenAIClient(AsyncChatClient):

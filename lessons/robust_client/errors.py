@@ -93,7 +93,7 @@ class CertificateError(APIConnectionError):
 
 
 # The first row that fits decides, so the particular stands above the general.
-DECISIONS = (
+REPLIES = (
     ("insufficient_quota", QuotaExceededError, "add money: waiting is no help"),
     ("401", AuthenticationError, "check the key and its source"),
     ("402", QuotaExceededError, "add money: waiting is no help"),
@@ -110,17 +110,15 @@ DECISIONS = (
     ("invalid_request_error", BadRequestError, "read the message, mend the request"),
     ("rate_limit_exceeded", RateLimitError, "wait for retry_after, then repeat"),
     ("2xx", ServerError, "failed in mid-work: repeat if safe"),
-    # No whole reply.
-    (
-        ssl.SSLCertVerificationError,
-        CertificateError,
-        "no valid certificate: check both",
-    ),
+)
+EXCEPTIONS = (  # no whole reply came
+    (ssl.SSLCertVerificationError, CertificateError, "no valid certificate: check it"),
     (replies.TIMEOUTS, APITimeoutError, "no whole reply in time: repeat if safe"),
     (replies.UNSENT, BadRequestError, "nothing was sent: mend the request"),
     (replies.BREAKS, APIConnectionError, "no whole reply: is it up? repeat if safe"),
     (replies.MISTAKES, BadRequestError, "nothing was sent: mend the request"),
 )
+DECISIONS = REPLIES + EXCEPTIONS
 
 
 def decide(names: set[str | None], cause: Any = None) -> tuple[type[APIError], str]:
@@ -203,3 +201,9 @@ class CheckedAsyncClient(AsyncOpenAIClient):
 
     def _handle_response(self, response: httpx.Response) -> Any:
         return checked_body(response)
+
+    def _find_answer(self, reply: dict[str, Any]) -> str:
+        try:
+            return super()._find_answer(reply)
+        except ValueError as cause:
+            raise InvalidResponseError(str(cause), status=200) from cause

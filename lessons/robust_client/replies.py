@@ -20,7 +20,7 @@ BREAKS = (requests.ConnectionError, ChunkedEncodingError, httpx.TransportError)
 MISTAKES = (ValueError, TypeError, InvalidJSONError)
 FAILURES = (requests.RequestException, httpx.HTTPError, *UNSENT, *MISTAKES)
 
-ANSWER = {"choices", "data", "usage"}  # one of these is in every good reply
+ANSWER = {"choices", "data"}  # one of these is in every good reply
 WORDS = ("error", "message", "detail", "msg")  # where servers put what they say
 
 

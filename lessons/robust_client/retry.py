@@ -22,9 +22,12 @@ Function = Callable[..., Any]
 Errors = type[BaseException] | tuple[type[BaseException], ...]
 
 
-def check_settings(exceptions: Any, **numbers: Any) -> None:
+def check_settings(numbers: tuple[Any, ...], exceptions: Any) -> None:
     """Raise TypeError or ValueError for settings that make no sense."""
-    for name, value in numbers.items():
+    names = ("max_retries", "initial_delay", "backoff_factor", "max_delay", "deadline")
+    if callable(numbers[0]):
+        raise TypeError("retry_on_error needs its parentheses: @retry_on_error()")
+    for name, value in zip(names, numbers, strict=True):
         if not isinstance(value, int if name == "max_retries" else int | float):
             raise TypeError(f"{name} must be a number, not {value!r}")
         if not value >= 0:  # also for nan, which is not below 0
@@ -60,20 +63,24 @@ class Tries:
     waited: float = 0.0
     started: float = field(default_factory=time.monotonic)
 
-    def wait_after(self, error: BaseException) -> float | None:
-        """Return the seconds to wait before the next try, or None to give up."""
-        asked = max(0.0, getattr(error, "retry_after", None) or 0.0)
-        delay = min(self.delay, self.max_delay)
-        wait = asked + self.rng.uniform(0, delay) if self.rng else max(asked, delay)
-        wait = min(wait, self.max_delay)
-        elapsed = max(self.waited, time.monotonic() - self.started)
-        is_over = wait < asked or elapsed + wait > self.deadline
-        is_hopeless = not getattr(error, "is_retryable", True)
-        if is_over or is_hopeless or self.failed == self.max_retries:
-            return None
-        self.failed, self.waited = self.failed + 1, self.waited + wait
-        self.delay = delay * self.backoff_factor
-        return wait
+
+def wait_after(error: BaseException, tries: Tries) -> float | None:
+    """Return the seconds to wait before the next try, or None to give up.
+
+    An error may say that it is not retryable, and in retry_after how long to wait.
+    """
+    asked = max(0.0, getattr(error, "retry_after", None) or 0.0)
+    delay = min(tries.delay, tries.max_delay)
+    wait = asked + tries.rng.uniform(0, delay) if tries.rng else max(asked, delay)
+    wait = min(wait, tries.max_delay)
+    elapsed = max(tries.waited, time.monotonic() - tries.started)
+    is_over = wait < asked or elapsed + wait > tries.deadline
+    is_hopeless = not getattr(error, "is_retryable", True)
+    if is_over or is_hopeless or tries.failed == tries.max_retries:
+        return None
+    tries.failed, tries.waited = tries.failed + 1, tries.waited + wait
+    tries.delay = delay * tries.backoff_factor
+    return wait
 
 
 async def finish(
@@ -87,7 +94,7 @@ async def finish(
         try:
             return await (call() if begun is None else begun)
         except tries.exceptions as error:
-            wait = tries.wait_after(error)
+            wait = wait_after(error, tries)
             if wait is None:
                 raise
         begun, pause = None, sleep(wait)
@@ -106,7 +113,7 @@ def repeat(function: Function, begin: Function, sleep: Any) -> Function:
                 result = function(*args, **kwargs)
                 break
             except tries.exceptions as error:
-                wait = tries.wait_after(error)
+                wait = wait_after(error, tries)
                 if wait is None:
                     raise
             (sleep or time.sleep)(wait)
@@ -127,6 +134,13 @@ def repeat_async(function: Function, begin: Function, sleep: Any) -> Function:
         return await finish(call, begin(), sleep or asyncio.sleep)
 
     return wrapper
+
+
+def decorate(function: Function, begin: Function, sleep: Any) -> Function:
+    """Return function with its retries, whether it is a `def` or an `async def`."""
+    check_function(function)
+    is_async = inspect.iscoroutinefunction(function)
+    return (repeat_async if is_async else repeat)(function, begin, sleep)
 
 
 def retry_on_error(
@@ -150,21 +164,12 @@ def retry_on_error(
     False is not repeated. The last error is raised as it is.
     ValueError or TypeError for settings that make no sense.
     """
-    if callable(max_retries):
-        raise TypeError("retry_on_error needs its parentheses: @retry_on_error()")
-    numbers = {"max_retries": max_retries, "initial_delay": initial_delay}
-    numbers |= {"backoff_factor": backoff_factor, "max_delay": max_delay}
-    numbers |= {"deadline": math.inf if deadline is None else deadline}
-    check_settings(exceptions, **numbers)
+    end = math.inf if deadline is None else deadline
+    numbers = (max_retries, initial_delay, backoff_factor, max_delay, end)
+    check_settings(numbers, exceptions)
     dice = (rng or random) if jitter else None
-    begin = functools.partial(Tries, *numbers.values(), exceptions, dice)
-
-    def decorate(function: Function) -> Function:
-        check_function(function)
-        is_async = inspect.iscoroutinefunction(function)
-        return (repeat_async if is_async else repeat)(function, begin, sleep)
-
-    return decorate
+    begin = functools.partial(Tries, *numbers, exceptions, dice)
+    return functools.partial(decorate, begin=begin, sleep=sleep)
 
 
 DEFAULT_RETRY, NO_RETRY = retry_on_error(), retry_on_error(max_retries=0)

@@ -51,6 +51,32 @@ class LineSplitter:
         return text.split("\n")
 
 
+class Block:
+    """The fields of an event that has not ended yet."""
+
+    def __init__(self) -> None:
+        self.event, self.data, self.id = "", [], ""
+        self.retry: int | None = None
+
+    def take(self, name: str, value: str) -> None:
+        """Take a field; one that the standard does not know is left out."""
+        if name == "data":
+            self.data.append(value)
+        elif name == "event":
+            self.event = value
+        elif name == "id" and "\0" not in value:
+            self.id = value
+        elif name == "retry" and value.isascii() and value.isdecimal():
+            self.retry = int(value[:4000])  # int() refuses 4,301 digits
+
+    def end(self) -> ServerSentEvent:
+        """Return the event, and begin the next one; the id stays."""
+        kind, data = self.event or "message", "\n".join(self.data)
+        event = ServerSentEvent(kind, data, self.id, self.retry)
+        self.event, self.data, self.retry = "", [], None
+        return event
+
+
 class EventParser:
     """Turns the bytes of a stream into events, each as soon as its last byte is here.
 
@@ -59,36 +85,20 @@ class EventParser:
     """
 
     def __init__(self) -> None:
-        self._lines = LineSplitter()
-        self._event, self._data, self._id = "", [], ""
-        self._retry: int | None = None
+        self._lines, self._block = LineSplitter(), Block()
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """Return the events that end in chunk."""
-        events = []
+        events, block = [], self._block
         for line in self._lines.feed(chunk):
             if line:
                 name, _, value = line.partition(":")  # the name of a comment is empty
-                value = value.removeprefix(" ")
-                if name == "data":
-                    self._data.append(value)
-                else:
-                    self._note(name, value)
+                block.take(name, value.removeprefix(" "))
                 continue
-            if self._data:
-                data = "\n".join(self._data)
-                kind = self._event or "message"
-                events.append(ServerSentEvent(kind, data, self._id, self._retry))
-            self._event, self._data, self._retry = "", [], None  # the id stays
+            has_data, event = bool(block.data), block.end()
+            if has_data:
+                events.append(event)
         return events
-
-    def _note(self, name: str, value: str) -> None:
-        if name == "event":
-            self._event = value
-        elif name == "id" and "\0" not in value:
-            self._id = value
-        elif name == "retry" and value.isascii() and value.isdecimal():
-            self._retry = int(value[:4000])  # int() refuses 4,301 digits
 
 
 def iter_sse(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:

@@ -16,11 +16,12 @@ from .errors import (
     decide,
     error_from_exception,
 )
-from .replies import ANSWER, describe_reply, error_in
+from .replies import describe_reply, error_in
 from .retry import RobustAPIClient
 from .sse import ServerSentEvent, iter_sse
 
 PATH = "/chat/completions"
+KNOWN = {"choices", "usage"}  # what a chunk may hold
 BROKEN = (requests.RequestException, httpx.HTTPError)  # raised while a body is read
 
 
@@ -54,7 +55,7 @@ def read_delta(chunk: dict[str, Any]) -> tuple[str, str | None] | None:
         if choice.get("index", 0) == 0:
             delta = choice.get("delta") or {}
             return join_parts(delta.get("content")) or "", choice.get("finish_reason")
-    if not chunk.keys() & ANSWER and chunk.get("type") != "ping":
+    if not chunk.keys() & KNOWN and chunk.get("type") != "ping":
         raise ValueError("neither an answer nor a note that is known")
     return None
 
@@ -102,14 +103,15 @@ class Answer:
         if text:
             yield text
 
-    def check_end(self, cause: Exception | None = None) -> None:
-        """Raise IncompleteStreamError if the answer is not whole.
 
-        cause: what broke off the connection.
-        """
-        if not self.is_finished and not (self.is_done and self.has_choice):
-            message = f"the stream ended after {len(self.text)} characters"
-            raise IncompleteStreamError(message, self.text, status=200) from cause
+def check_end(answer: Answer, cause: Exception | None = None) -> None:
+    """Raise IncompleteStreamError if an answer is not whole.
+
+    cause: what broke off the connection.
+    """
+    if not answer.is_finished and not (answer.is_done and answer.has_choice):
+        message = f"the stream ended after {len(answer.text)} characters"
+        raise IncompleteStreamError(message, answer.text, status=200) from cause
 
 
 def is_stream(response: requests.Response | httpx.Response) -> bool:
@@ -140,6 +142,16 @@ def arriving(response: requests.Response) -> Iterator[bytes]:
     return response.iter_content(chunk_size=None if is_chunked else 1)
 
 
+def pieces_of(response: requests.Response) -> Iterator[str]:
+    """Yield the text of a streamed answer; raise an error unless it is whole."""
+    answer = Answer()
+    try:
+        yield from answer.read(iter_sse(arriving(response)))
+    except BROKEN as cause:
+        check_end(answer, cause)
+    check_end(answer)
+
+
 class StreamingAPIClient(RobustAPIClient):
     """The same client, with answers that arrive word by word."""
 
@@ -163,11 +175,6 @@ class StreamingAPIClient(RobustAPIClient):
         return next(pieces, ""), pieces
 
     def _pieces(self, body: dict[str, Any]) -> Iterator[str]:
-        answer = Answer()
         with self._send("POST", PATH, body, stream=True) as response:
             check_stream(response)
-            try:
-                yield from answer.read(iter_sse(arriving(response)))
-            except BROKEN as cause:
-                answer.check_end(cause)
-        answer.check_end()
+            yield from pieces_of(response)
