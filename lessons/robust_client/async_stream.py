@@ -1,0 +1,66 @@
+"""Lesson 07, for asyncio: many answers that arrive word by word at the same time."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import httpx
+
+from .chat import chat_body
+from .errors import error_from_exception
+from .retry import RobustAsyncClient
+from .sse import EventParser
+from .stream import BROKEN, PATH, Answer, check_end, check_stream, is_stream, named
+
+
+async def open_stream(response: httpx.Response) -> None:
+    """Raise what a plain call raises if a reply is no event stream."""
+    if not is_stream(response):
+        try:
+            await response.aread()
+        except BROKEN as cause:
+            raise error_from_exception(cause) from cause
+    check_stream(response)
+
+
+async def pieces_of(response: httpx.Response) -> AsyncIterator[str]:
+    """Yield the text of a streamed answer; raise an error unless it is whole."""
+    answer, parser = Answer(), EventParser()
+    async with aclosing(response):
+        await open_stream(response)
+        with named(response):
+            try:
+                async for chunk in response.aiter_bytes():
+                    for text in answer.read(parser.feed(chunk)):
+                        yield text
+                    if answer.is_done:
+                        break
+            except BROKEN as cause:
+                check_end(answer, cause)
+            check_end(answer)
+
+
+class StreamingAsyncClient(RobustAsyncClient):
+    """The client for asyncio, with answers that arrive word by word."""
+
+    async def chat_completion_stream(
+        self, messages: list[dict[str, Any]], model: str | None = None
+    ) -> AsyncIterator[str]:
+        """Yield the text of an answer as it arrives; see StreamingAPIClient."""
+        body = chat_body(messages, model or self.model, 0.7, 2000) | {"stream": True}
+        first, pieces = await self._retry(self._begin)(body)
+        async with aclosing(pieces):
+            if first:
+                yield first
+            async for piece in pieces:
+                yield piece
+
+    async def _begin(self, body: dict[str, Any]) -> tuple[str, AsyncIterator[str]]:
+        pieces = self._pieces(body)
+        return await anext(pieces, ""), pieces
+
+    async def _pieces(self, body: dict[str, Any]) -> AsyncIterator[str]:
+        async with self._slots:
+            response = await self._send("POST", PATH, body, stream=True)
+            async for piece in pieces_of(response):
+                yield piece

@@ -1,0 +1,209 @@
+"""Lesson 05: every failure of a call as one family of errors, decided by one table.
+
+Sources: RFC 9110, section 15; https://platform.openai.com/docs/guides/error-codes
+"""
+
+import json
+import ssl
+from typing import Any
+
+import httpx
+import requests
+
+from . import replies
+from .batch import AsyncOpenAIClient
+from .chat import OpenAIClient, refuse_redirect
+
+
+class APIError(Exception):
+    """Base of every failure of an API call.
+
+    status: the status code; None if no whole reply came.
+    code: the short name of the error in the reply's body, such as "invalid_api_key".
+    request_id: what to quote when you ask the service for help.
+    retry_after: seconds that the server asks you to wait.
+    """
+
+    is_retryable = False  # True in a class whose call can succeed later, unchanged
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+        self.request_id, self.retry_after = request_id, retry_after
+
+
+class BadRequestError(APIError):
+    """The request is wrong, and will be wrong the next time: change it."""
+
+
+class AuthenticationError(APIError):
+    """The server does not know who you are."""
+
+
+class PermissionDeniedError(APIError):
+    """The server knows who you are, and you may not do this."""
+
+
+class NotFoundError(APIError):
+    """There is no such address, model or thing."""
+
+
+class QuotaExceededError(APIError):
+    """The money or the allowance is used up; no wait brings it back."""
+
+
+class InvalidResponseError(APIError):
+    """A reply came that is not what this API promises."""
+
+
+class RateLimitError(APIError):
+    """Too many requests in too short a time."""
+
+    is_retryable = True
+
+
+class ServerError(APIError):
+    """The server took the request and failed."""
+
+    is_retryable = True
+
+
+class APIConnectionError(APIError):
+    """The call broke off before a whole reply arrived."""
+
+    is_retryable = True
+
+
+class APITimeoutError(APIConnectionError):
+    """Time ran out before a whole reply arrived."""
+
+
+class CertificateError(APIConnectionError):
+    """The server could not prove who it is; a repetition does not change that."""
+
+    is_retryable = False
+
+
+# The first row that fits decides, so the particular stands above the general.
+REPLIES = (
+    ("insufficient_quota", QuotaExceededError, "add money: waiting is no help"),
+    ("401", AuthenticationError, "check the key and its source"),
+    ("402", QuotaExceededError, "add money: waiting is no help"),
+    ("403", PermissionDeniedError, "ask for the right to do this"),
+    ("404", NotFoundError, "check the address and the model"),
+    ("408", APITimeoutError, "the server stopped waiting: repeat"),
+    ("409", BadRequestError, "read the present state, decide anew"),
+    ("429", RateLimitError, "wait for retry_after, then repeat"),
+    ("3xx", InvalidResponseError, "a redirect: is base_url right?"),
+    ("4xx", BadRequestError, "read the message, mend the request"),
+    ("5xx", ServerError, "wait a little, repeat if safe"),
+    # An error inside a 2xx decides by what it calls itself.
+    ("invalid_api_key", AuthenticationError, "check the key and its source"),
+    ("invalid_request_error", BadRequestError, "read the message, mend the request"),
+    ("rate_limit_exceeded", RateLimitError, "wait for retry_after, then repeat"),
+    ("2xx", ServerError, "failed in mid-work: repeat if safe"),
+)
+EXCEPTIONS = (  # no whole reply came
+    (ssl.SSLCertVerificationError, CertificateError, "no valid certificate: check it"),
+    (replies.TIMEOUTS, APITimeoutError, "no whole reply in time: repeat if safe"),
+    (replies.UNSENT, BadRequestError, "nothing was sent: mend the request"),
+    (replies.BREAKS, APIConnectionError, "no whole reply: is it up? repeat if safe"),
+    (replies.MISTAKES, BadRequestError, "nothing was sent: mend the request"),
+)
+DECISIONS = REPLIES + EXCEPTIONS
+
+
+def decide(names: set[str | None], cause: Any = None) -> tuple[type[APIError], str]:
+    """Return the error to raise, and the advice, from the first row that fits.
+
+    names: what a reply is called: "503" and "5xx", and its error's code and type.
+    cause: the exception that came in place of a reply.
+    """
+    causes = list(replies.causes_of(cause))
+    for row, error_class, advice in DECISIONS:
+        kinds = () if isinstance(row, str) else row
+        if row in names or any(isinstance(one, kinds) for one in causes):
+            return error_class, advice
+    return InvalidResponseError, "not what this API promises: who sent it?"
+
+
+def error_from_response(response: Any) -> APIError:
+    """Return the error for a bad reply, of requests or httpx, with all that it says."""
+    status, headers = response.status_code, response.headers
+    message, code, names = replies.describe_reply(status, response.content)
+    if status // 100 == 3:
+        message = refuse_redirect(response)
+    error_class, advice = decide(names)
+    error = error_class(
+        message,
+        status=status,
+        code=code,
+        request_id=headers.get("x-request-id"),
+        retry_after=replies.parse_retry_after(headers.get("Retry-After")),
+    )
+    error.add_note(advice)
+    return error
+
+
+def error_from_exception(cause: Exception) -> APIError:
+    """Return the error for what requests or httpx raised, in words that fit both."""
+    error_class, advice = decide(set(), cause)
+    words, _, advice = advice.partition(": ")
+    error = error_class(words)
+    error.add_note(advice)
+    return error
+
+
+def checked_body(response: Any) -> Any:
+    """Return the JSON of a good reply, None for 204; raise the error for any other."""
+    if response.status_code == 204:  # No Content: a success without a body
+        return None
+    if response.status_code // 100 != 2:
+        raise error_from_response(response)
+    try:
+        body = json.loads(response.content)
+    except (ValueError, RecursionError) as cause:
+        raise error_from_response(response) from cause
+    if not replies.is_answer(body):
+        raise error_from_response(response)
+    return body
+
+
+class CheckedAPIClient(OpenAIClient):
+    """The same client; every failure of a call is an APIError, as DECISIONS says."""
+
+    def _send(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
+        try:
+            return super()._send(method, path, body, **more)
+        except replies.FAILURES as cause:
+            raise error_from_exception(cause) from cause
+
+    def _handle_response(self, response: requests.Response) -> Any:
+        return checked_body(response)
+
+
+class CheckedAsyncClient(AsyncOpenAIClient):
+    """The same for asyncio: a failed call of a batch is an APIError as well."""
+
+    async def _send(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
+        try:
+            return await super()._send(method, path, body, **more)
+        except replies.FAILURES as cause:
+            raise error_from_exception(cause) from cause
+
+    def _handle_response(self, response: httpx.Response) -> Any:
+        return checked_body(response)
+
+    def _find_answer(self, reply: dict[str, Any]) -> str:
+        try:
+            return super()._find_answer(reply)
+        except ValueError as cause:
+            raise InvalidResponseError(str(cause), status=200) from cause

@@ -1,0 +1,191 @@
+"""Lesson 07: answers that arrive word by word, and how to know that one is whole."""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import httpx
+import requests
+
+from .chat import chat_body, join_parts
+from .errors import (
+    APIError,
+    InvalidResponseError,
+    checked_body,
+    decide,
+    error_from_exception,
+)
+from .replies import describe_reply, error_in
+from .retry import RobustAPIClient
+from .sse import ServerSentEvent, iter_sse
+
+PATH = "/chat/completions"
+KNOWN = {"choices", "usage"}  # what a chunk may hold
+BROKEN = (requests.RequestException, httpx.HTTPError)  # raised while a body is read
+
+
+class StreamError(APIError):
+    """The server reported an error in the stream. partial: the text so far."""
+
+    def __init__(self, message: str, partial: str = "", **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.partial = partial
+
+
+class IncompleteStreamError(StreamError):
+    """The stream ended before the answer did. partial: the text so far."""
+
+    is_retryable = True
+
+
+def error_from_event(event: ServerSentEvent, partial: str) -> StreamError:
+    """Return the error that an event reports; the table says if it can be repeated."""
+    message, code, names = describe_reply(200, event.data.encode())
+    error_class, advice = decide(names | {"2xx"})
+    error = StreamError(message, partial, status=200, code=code)
+    error.is_retryable = error_class.is_retryable
+    error.add_note(advice)
+    return error
+
+
+def read_delta(chunk: dict[str, Any]) -> tuple[str, str | None] | None:
+    """Return a chunk's new text and its finish_reason; None if it has no choice."""
+    for choice in chunk.get("choices") or []:  # the chunk with the usage has none
+        if choice.get("index", 0) == 0:
+            delta = choice.get("delta") or {}
+            return join_parts(delta.get("content")) or "", choice.get("finish_reason")
+    if not chunk.keys() & KNOWN and chunk.get("type") != "ping":
+        raise ValueError("neither an answer nor a note that is known")
+    return None
+
+
+def read_event(event: ServerSentEvent, so_far: str) -> tuple[str, str | None] | None:
+    """Return what read_delta finds in an event.
+
+    Raises StreamError for an error that the server reports, with the text so far, and
+    InvalidResponseError for a damaged event.
+    """
+    if event.event == "error":
+        raise error_from_event(event, so_far)
+    try:
+        chunk = json.loads(event.data)
+        if error_in(chunk) is not None:
+            raise error_from_event(event, so_far)
+        return read_delta(chunk)
+    except (ValueError, TypeError, AttributeError, RecursionError) as cause:
+        message = f"a damaged event: {event.data[:60]!r}"
+        raise InvalidResponseError(message, status=200) from cause
+
+
+class Answer:
+    """A streamed answer: its text so far, and whether it is whole."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.has_choice = self.is_done = self.is_finished = False
+
+    def read(self, events: Iterable[ServerSentEvent]) -> Iterator[str]:
+        """Yield the text that events bring, up to [DONE]; see read_event."""
+        for event in events:
+            data = event.data.strip()
+            if data == "[DONE]":
+                self.is_done = True
+                return
+            if data:  # an empty one keeps the connection open
+                yield from self._add(read_event(event, self.text))
+
+    def _add(self, found: tuple[str, str | None] | None) -> Iterator[str]:
+        text, reason = found or ("", None)
+        self.has_choice = self.has_choice or found is not None
+        self.is_finished = self.is_finished or bool(reason)
+        self.text += text
+        if text:
+            yield text
+
+
+def check_end(answer: Answer, cause: Exception | None = None) -> None:
+    """Raise IncompleteStreamError if an answer is not whole.
+
+    cause: what broke off the connection.
+    """
+    if not answer.is_finished and not (answer.is_done and answer.has_choice):
+        message = f"the stream ended after {len(answer.text)} characters"
+        raise IncompleteStreamError(message, answer.text, status=200) from cause
+
+
+def is_stream(response: requests.Response | httpx.Response) -> bool:
+    """Say whether a reply is an event stream; some servers send no Content-Type."""
+    kind = response.headers.get("Content-Type", "text/event-stream").partition(";")[0]
+    is_event_stream = kind.strip().lower() == "text/event-stream"
+    return response.status_code // 100 == 2 and is_event_stream
+
+
+def check_stream(response: requests.Response | httpx.Response) -> None:
+    """Raise what a plain call raises if a reply is no event stream."""
+    if is_stream(response):
+        return
+    try:
+        checked_body(response)
+    except BROKEN as cause:
+        raise error_from_exception(cause) from cause
+    raise InvalidResponseError("a reply in one piece, and no stream", status=200)
+
+
+def arriving(response: requests.Response) -> Iterator[bytes]:
+    """Return the bytes of a body as they arrive.
+
+    To requests, None means "as it comes" if the body comes in HTTP chunks, and "all at
+    once" if it does not; then the bytes are fetched one by one.
+    """
+    is_chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+    return response.iter_content(chunk_size=None if is_chunked else 1)
+
+
+@contextmanager
+def named(response: requests.Response | httpx.Response) -> Iterator[None]:
+    """Put the request id of a reply into the errors of its stream."""
+    try:
+        yield
+    except APIError as error:
+        error.request_id = response.headers.get("x-request-id")
+        raise
+
+
+def pieces_of(response: requests.Response) -> Iterator[str]:
+    """Yield the text of a streamed answer; raise an error unless it is whole."""
+    answer = Answer()
+    with named(response):
+        try:
+            yield from answer.read(iter_sse(arriving(response)))
+        except BROKEN as cause:
+            check_end(answer, cause)
+        check_end(answer)
+
+
+class StreamingAPIClient(RobustAPIClient):
+    """The same client, with answers that arrive word by word."""
+
+    def chat_completion_stream(
+        self, messages: list[dict[str, Any]], model: str | None = None
+    ) -> Iterator[str]:
+        """Yield the text of an answer as it arrives; closing the iterator hangs up.
+
+        What fails before the first text is repeated as a plain call is. Raises what a
+        plain call raises, or StreamError or IncompleteStreamError with the text so far.
+        """
+        body = chat_body(messages, model or self.model, 0.7, 2000) | {"stream": True}
+        first, pieces = self._retry(self._begin)(body)
+        with closing(pieces):
+            if first:
+                yield first
+            yield from pieces
+
+    def _begin(self, body: dict[str, Any]) -> tuple[str, Iterator[str]]:
+        pieces = self._pieces(body)
+        return next(pieces, ""), pieces
+
+    def _pieces(self, body: dict[str, Any]) -> Iterator[str]:
+        with self._send("POST", PATH, body, stream=True) as response:
+            check_stream(response)
+            yield from pieces_of(response)

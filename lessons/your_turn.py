@@ -1,0 +1,60 @@
+"""Check the few lines that a learner writes in a notebook: what is not right yet?
+
+    your_turn.check(may_start, (([], 0.0), True), (([0.0, 0.1, 0.2], 0.9), False))
+
+A case is (arguments, what the function should return). An exception class in the second
+place is what it should raise.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+Case = tuple[tuple[Any, ...], Any]
+
+
+def check(function: Callable[..., Any], *cases: Case) -> Any:
+    """Call a function with each case; print the first one that is not right yet.
+
+    For an `async def`: `await your_turn.check(...)`.
+    """
+    if inspect.iscoroutinefunction(function):
+        return _check_async(function, cases)
+    results = []
+    for arguments, _ in cases:
+        try:
+            results.append(function(*arguments))
+        except Exception as error:
+            results.append(error)
+    _report(function, cases, results)
+    return None
+
+
+async def _check_async(function: Callable[..., Any], cases: tuple[Case, ...]) -> None:
+    results = []
+    for arguments, _ in cases:
+        try:
+            results.append(await function(*arguments))
+        except Exception as error:
+            results.append(error)
+    _report(function, cases, results)
+
+
+def _report(
+    function: Callable[..., Any], cases: tuple[Case, ...], results: list[Any]
+) -> None:
+    for (arguments, wanted), result in zip(cases, results, strict=True):
+        did = "gave" if not isinstance(result, Exception) else "raised"
+        is_error = isinstance(wanted, type) and issubclass(wanted, Exception)
+        if type(result) is wanted if is_error else _is_equal(result, wanted):
+            continue
+        call = f"{function.__name__}({', '.join(map(repr, arguments))})"
+        should = f"raise {wanted.__name__}" if is_error else f"give {wanted!r}"
+        print(f"not yet: {call} {did} {result!r}\n         and should {should}")
+        return
+    print(f"right: {len(cases)} of {len(cases)}")
+
+
+def _is_equal(result: Any, wanted: Any) -> bool:
+    """Say whether two values are equal, and of one type: 1 is not True."""
+    return type(result) is type(wanted) and result == wanted
