@@ -18,12 +18,12 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from lessons.course.exercises import ROOT
 from lessons.course.results import Result
 
 from .diagnosis import NotRight, borrowed, chain, one_line
 from .sandbox import named_in
 
-ROOT = Path(__file__).resolve().parents[2]
 # The course's own code, by the names it is imported by. An answer must do without it,
 # except in the last exercise, which is about using robust_client.
 _SOLUTIONS = {"solutions": ROOT / "solutions"}
@@ -217,7 +217,8 @@ class Answer:
             code = compile(tree, name, "exec", flags, True)
         except (SyntaxError, ValueError) as error:
             raise _syntax_error(error, self, text, name) from None
-        if found := _borrowed_in(tree, self.forbidden):
+        names = [name for name in self.forbidden if name in text]
+        if names and (found := _borrowed_in(tree, names)):
             raise NotRight(borrowed(found[0], self, self.line(name, found[1])))
         return code
 
@@ -307,26 +308,25 @@ def _first_wrong_line(data: bytes) -> str:
     return ", though it could be: its first lines name another encoding"
 
 
-def _borrowed_in(
-    tree: ast.Module, forbidden: dict[str, Path]
-) -> tuple[str, int] | None:
-    """Return which forbidden code a program names, and in which line.
+def _borrowed_in(tree: ast.Module, names: list[str]) -> tuple[str, int] | None:
+    """Return which of the forbidden names a program uses, and in which line.
 
     Found are imports anywhere, and texts that can be a module or a file to load. What a
     program puts together while it runs is noticed then: see sandbox.py.
     """
-    statements = (node for node in ast.walk(tree) if isinstance(node, ast.Expr))
-    prose = {id(statement.value) for statement in statements}  # docstrings
+    prose: set[int] = set()
     for node in ast.walk(tree):
         modules: list[str] = []
-        if isinstance(node, ast.Import):
+        if isinstance(node, ast.Expr):
+            prose.add(id(node.value))  # a docstring, which comes next if it is one
+        elif isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             modules = [f"{node.module}.{alias.name}" for alias in node.names]
-        elif _is_text(node) and id(node) not in prose:
+        elif id(node) not in prose and _is_text(node):
             modules = [re.sub(r"[/\\]", ".", node.value)]
         for module in modules:
-            if name := named_in(module, forbidden):
+            if name := named_in(module, names):
                 return name, node.lineno
     return None
 

@@ -15,15 +15,16 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from mock_server import MockServer
 
+from lessons.course.exercises import ROOT
 from lessons.course.results import BORROWED, BROKEN, Result, explain, render, tally
 
 from . import sandbox
-from .answer import ROOT, Answer, find
+from .answer import Answer, find
 from .diagnosis import NotRight, judge
 from .steps import log, logged_server
 
@@ -187,11 +188,12 @@ class Grading:
             # An answer that never ends would take minutes; most tests take under 0.3 s.
             seconds *= 0.2
 
+        # A notebook may try things out while it is loaded.
+        is_script = given.path.suffix == ".py"
+        importing = sandbox.importing if is_script else contextlib.nullcontext
+
         def run() -> None:
-            is_script = given.path.suffix == ".py"
-            with given.loaded(
-                sandbox.importing if is_script else contextlib.nullcontext
-            ):
+            with given.loaded(importing):
                 pyfuncitem.obj(**arguments)
 
         with warnings.catch_warnings(record=True) as caught:
@@ -214,7 +216,7 @@ class Grading:
 
     def _fail(
         self, item: pytest.Item, result: Result, error: BaseException | None = None
-    ) -> None:
+    ) -> NoReturn:
         """Keep a result for the report, and fail the test."""
         self.results[item.nodeid] = result
         if self.config.getoption("tbstyle") == "auto":
