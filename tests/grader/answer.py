@@ -213,13 +213,13 @@ class Answer:
         self._sources[name] = text.splitlines()
         flags = _AWAIT if self.path.suffix == ".ipynb" else 0
         try:
-            tree = compile(text, name, "exec", flags | ast.PyCF_ONLY_AST, True)
-            code = compile(tree, name, "exec", flags, True)
+            code = compile(text, name, "exec", flags, dont_inherit=True)
         except (SyntaxError, ValueError) as error:
             raise _syntax_error(error, self, text, name) from None
-        names = [name for name in self.forbidden if name in text]
-        if names and (found := _borrowed_in(tree, names)):
-            raise NotRight(borrowed(found[0], self, self.line(name, found[1])))
+        if suspects := [suspect for suspect in self.forbidden if suspect in text]:
+            tree = compile(text, name, "exec", flags | ast.PyCF_ONLY_AST, True)
+            if found := _borrowed_in(tree, suspects):
+                raise NotRight(borrowed(found[0], self, self.line(name, found[1])))
         return code
 
 
