@@ -83,7 +83,7 @@ def test_sets_are_complete(exercise: str) -> None:
 
 @pytest.mark.parametrize("folder", ["right", "wrong"])
 def test_nothing_is_left_out(folder: str) -> None:
-    """Everything in right/ and wrong/ belongs to an exercise, so all of it is graded."""
+    """All that is in right/ and wrong/ belongs to an exercise, so it is graded."""
     end = ".md" if folder == "wrong" else ""
     found = {path.name for path in (FOLDER / folder).glob("[!._]*")}
     assert found == {exercise + end for exercise in exercises()}
@@ -243,7 +243,7 @@ def change(*pairs: tuple[str, str], top: str = "Base: right/short") -> str:
 
 
 def test_wrong_answers_are_read() -> None:
-    """A change may have several places, text of several lines, and a base of its own."""
+    """A change may have several places, long texts, and a base of its own."""
     other = """
 ## other_base
 
@@ -272,13 +272,13 @@ Keeps: 12 points
     [
         (
             change((" first = 1", " first = 2")),
-            "must be in right/short once, and are in it 0 times:\nfirst = 2",
+            "right/short once, and are in it 0 times; copy them from it anew:\nfirst",
         ),
         (
             change(top="Base: reference"),
-            "must be in reference once, and are in it 2 times:\nlast = 3",
+            "reference once, and are in it 2 times; add lines around them:\nlast = 3",
         ),
-        (change(top="Base: right/long"), "no base 'right/long', only right/short, ref"),
+        (change(top="Base: right/long"), "no base 'right/long', only right/short"),
         (change(top=""), "it needs `Base: right/NAME`"),
         (change(("two_places", "")), "it needs a name"),
         (change(("two_places", "two places")), "it needs a name"),
@@ -292,6 +292,7 @@ Keeps: 12 points
         (change() + "\n```diff\n-last = 3\n```\n", "nothing may follow"),
         (change(("+second", "second")), "must begin with -, + or a space: second"),
         (change(("-last = 3\n", "")), "a line beside it"),
+        (change(("## two_places", "### two_places")), "begins with a line `## NAME`"),
         (
             change(("+second = 2\n", ""), ("+last = 4", "+last = 3")),
             "it changes nothing about right/short",
@@ -303,9 +304,8 @@ def test_changes_that_are_refused(text: str, words: str) -> None:
     """A change that is not written as it must be is refused by its name."""
     with pytest.raises(ChangeError) as caught:
         read_wrong_answers(text, BASES)
-    assert words in str(caught.value)
-    name = text.partition("## ")[2].partition("\n")[0]
-    assert str(caught.value).startswith(f"{name}: ")
+    name = re.search("(?m)^## (.*)", text) or ["", "a change"]
+    assert str(caught.value).startswith(name[1]) and words in str(caught.value)
 
 
 @pytest.mark.parametrize(

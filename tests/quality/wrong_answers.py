@@ -19,10 +19,10 @@ They are in tests/quality/wrong/NN_topic.md, written by hand:
     -import time
     ```
 
-Lines with `-` go, lines with `+` come, lines with a space stay, and `@@` begins another
-place. The lines that go or stay must be in the base once, so that the place is clear. A
-base is `right/NAME` or `reference`; a change has the one at the top of the file unless it
-names its own, above `Rejected by:`.
+Lines with `-` go, lines with `+` come, and lines with a space stay. `@@` begins
+another place. The lines of a place that go or stay must be in the base exactly once. A
+base is `right/NAME` or `reference`; a change has the one at the top of the file, unless
+it names its own above `Rejected by:`.
 """
 
 import ast
@@ -51,6 +51,10 @@ def read_wrong_answers(text: str, bases: Mapping[str, str]) -> list[WrongAnswer]
     Raises ChangeError, which names the change.
     """
     head, *sections = re.split(r"(?m)^## ", text)
+    if "```" in head:
+        raise ChangeError(
+            "a change begins with a line `## NAME`, and the first has none"
+        )
     default = _fields(head)[1].get("Base", "")
     bodies = {name: _without_docstring(code) for name, code in bases.items()}
     answers: dict[str, WrongAnswer] = {}
@@ -108,14 +112,16 @@ def _fields(text: str) -> tuple[str, dict[str, str]]:
 def _without_docstring(code: str) -> str:
     tree = ast.parse(code)
     length = tree.body[0].end_lineno if ast.get_docstring(tree) else 0
-    return "\n".join(code.splitlines()[length:]).strip("\n") + "\n"
+    return "\n".join(code.split("\n")[length:]).strip("\n") + "\n"
 
 
 def _change(code: str, base: str, diff: str) -> str:
     """Return the code with all places of a diff changed, one after the other."""
-    lines = code.splitlines()
-    for place in re.split(r"(?m)^@@.*\n", diff):
-        marked = place.splitlines()
+    lines = code.split("\n")
+    for place in re.split(r"(?m)^@@.*\n", f"{diff}\n"):
+        marked = place.split("\n")[:-1]
+        if not marked:  # before the first @@, which may stand at the top
+            continue
         for line in marked:
             if line and line[0] not in "-+ ":
                 raise ChangeError(f"a line must begin with -, + or a space: {line}")
@@ -126,9 +132,10 @@ def _change(code: str, base: str, diff: str) -> str:
         length = len(old)
         starts = [n for n in range(len(lines)) if lines[n : n + length] == old]
         if len(starts) != 1:
+            advice = "add lines around them" if starts else "copy them from it anew"
             raise ChangeError(
-                f"these lines must be in {base} once, and are in it {len(starts)} times"
-                ":\n" + "\n".join(old)
+                f"these lines must be in {base} once, and are in it {len(starts)} "
+                f"times; {advice}:\n" + "\n".join(old)
             )
         lines[starts[0] : starts[0] + length] = new
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)

@@ -42,7 +42,7 @@ class AgentsAPI:
         return self._send("GET").json()
 
     def delete(self, agent_id):
-        try:
+        try:  # noqa: SIM105 - as beginners write it
             self._send("DELETE", f"/{agent_id}")
         except LookupError:
             pass

@@ -11,12 +11,10 @@ class APIError(Exception):
         self, message, *, status=None, code=None, request_id=None, retry_after=None
     ):
         super().__init__(message)
-        self.status, self.code, self.request_id, self.retry_after = (
-            status,
-            code,
-            request_id,
-            retry_after,
-        )
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+        self.retry_after = retry_after
 
 
 class AuthenticationError(APIError): ...

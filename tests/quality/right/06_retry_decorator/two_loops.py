@@ -22,7 +22,7 @@ def parse_retry_after(value, now=None):
     now = time.time() if now is None else now
     try:
         date = parsedate_to_datetime(value)
-        if "-" in value:  # two digits: the last such year at most 50 years ahead
+        if "-" in value:  # a year of two digits: at most 50 years ahead
             latest = time.gmtime(now).tm_year + 50
             date = date.replace(year=latest - (latest - date.year) % 100)
         seconds = date.replace(tzinfo=date.tzinfo or UTC).timestamp()
