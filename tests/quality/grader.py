@@ -13,9 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-from lessons.course.results import Result
+from lessons.course.results import Result, render, score
 
 from .wrong_answers import ChangeError, WrongAnswer, read_wrong_answers
 
@@ -51,7 +50,7 @@ class Grade:
     @property
     def points(self) -> int:
         """The points reached."""
-        return sum(result.points for result in self.results.values() if result.passed)
+        return score(list(self.results.values()))[0]
 
     @property
     def is_right(self) -> bool:
@@ -69,12 +68,8 @@ class Grade:
 
     def explain(self) -> str:
         """Return the texts of the tests that failed."""
-        return "\n\n".join(
-            [
-                self.trouble,
-                *(result.text for result in self.results.values() if result.text),
-            ]
-        ).strip()
+        failed = [one for one in self.results.values() if not one.passed]
+        return "\n\n".join([self.trouble, *map(render, failed)]).strip()
 
 
 # --- which answers there are ---
@@ -260,11 +255,10 @@ class _Worker:
         found = json.loads(line)
         if found["is_last"]:  # it is about to end, because of a thread that does not
             self.stop()
-        results = {
-            name: Result(case.exercise, *values)
-            for name, values in found["results"].items()
-        }
-        return Grade(results, found["trouble"])
+        results = found["results"].items()
+        return Grade(
+            {name: Result.from_json(text) for name, text in results}, found["trouble"]
+        )
 
     def _start(self) -> None:
         self._served = 0
@@ -300,11 +294,3 @@ def grade_all(
     ]
     for case, future in futures:
         yield case, future.result()
-
-
-def to_json(results: dict[str, Result]) -> dict[str, Any]:
-    """Return results as a worker sends them."""
-    return {
-        name: [result.points, result.passed, result.text, result.kind]
-        for name, result in results.items()
-    }

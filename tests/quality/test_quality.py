@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lessons.course.commands import Exercise, read_hints
+from lessons.course.exercises import Exercise, read_hints
 from lessons.course.results import Result
 from tests.lesson_files import ROOT
 from tests.quality.__main__ import main
@@ -199,7 +199,7 @@ def test_complaints(kind: str, passed: dict[str, bool], words: list[str]) -> Non
     """What is not as promised is noticed. Each test is worth a point."""
     case = case_of("", kind, PROMISE)
     results = {
-        name: Result("", 1, is_passed, "", "" if is_passed else "wrong")
+        name: Result(points=1, passed=is_passed, kind="" if is_passed else "wrong")
         for name, is_passed in passed.items()
     }
     found = complaints(case, Grade(results))
