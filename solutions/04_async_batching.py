@@ -11,23 +11,26 @@ them, but also look into ~/.netrc for every request.
 """
 
 import asyncio
-import contextlib
 import itertools
 import json
 import os
 from collections.abc import Callable, Iterable
+from urllib.parse import urlsplit
 
 import aiohttp
 
+# What ends an answer before its end. Servers have many other words for a good end.
+INCOMPLETE = ("length", "content_filter", "error")
+
 
 class CallError(Exception):
-    """The API refused a call, or sent a reply without a whole answer.
+    """The API refused a call, sent a reply without a whole answer, or none at all.
 
-    status: the status code of the reply.
+    status: the status code of the reply; None if there was none.
     """
 
-    def __init__(self, status: int, content: bytes) -> None:
-        super().__init__(f"{status}: no whole answer in {content[:200]!r}")
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
         self.status = status
 
 
@@ -100,16 +103,34 @@ def _setting(name: str) -> str:
 async def _ask(
     session: aiohttp.ClientSession, url: str, model: str, prompt: str
 ) -> str:
-    """Return the answer to one prompt. CallError, TimeoutError or an aiohttp error."""
+    """Return the answer to one prompt. Raises CallError or TimeoutError."""
     body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
-    async with session.post(url, json=body) as response:
-        content = await response.read()
-    if response.ok:
-        with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):
-            choice = json.loads(content)["choices"][0]
-            # Else it was cut off, left out by a filter, or is the call of a tool.
-            if choice.get("finish_reason") in (None, "stop"):
-                return choice["message"]["content"]
-    # ClientResponse.raise_for_status() would put the request's headers, and so the key,
-    # into the repr of its error.
-    raise CallError(response.status, content)
+    try:
+        # A redirect would take the key to another address.
+        async with session.post(url, json=body, allow_redirects=False) as response:
+            status, content = response.status, await response.read()
+            place = response.headers.get("Location", "")
+    except aiohttp.ClientError as error:
+        problem = f"{type(error).__name__}: {error}"
+    else:
+        if 200 <= status <= 299 and (answer := _answer_in(content)) is not None:
+            return answer
+        where = f" redirected to {urlsplit(place).netloc}:" if place else ""
+        raise CallError(f"{status}:{where} no answer in {content[:200]!r}", status)
+    # Not inside `except`, and so not linked to aiohttp's own error: that has the
+    # request's headers, and so the key, in its repr.
+    raise CallError(problem)
+
+
+def _answer_in(content: bytes) -> str | None:
+    """Return the text of the first choice; None if there is none, or half of one."""
+    try:
+        reply = json.loads(content)
+        choice = reply["choices"][0]
+        text, end = choice["message"]["content"], choice.get("finish_reason")
+        if isinstance(text, list):  # some servers send it in parts
+            text = "".join(part.get("text") or "" for part in text)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+    is_bad = end in INCOMPLETE or choice.get("error") or reply.get("error")
+    return None if is_bad or not isinstance(text, str) else text
