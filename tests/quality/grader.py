@@ -225,7 +225,7 @@ class _Worker:
             self.stop()
             self._start()
         self._served += 1
-        # A folder of its own, so that no two answers share a path.
+        # Named after its exercise, which is how --submission knows what to grade.
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{case.exercise}.py"
             path.write_text(case.code, encoding="utf-8")

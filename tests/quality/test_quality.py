@@ -222,11 +222,12 @@ test_b
 Keeps: 1 point
 
 ```diff
+@@ -1,3 +1,4 @@ as git writes it
  first = 1
 +second = 2
 
  last = 3
-@@ as git writes it @@
+@@
 -last = 3
 +last = 4
 ```
