@@ -120,7 +120,7 @@ def decide(names: set[str | None]) -> tuple[type[APIError], str]:
     for row, error_class, advice in DECISIONS:
         if names & set(row.split(", ")):
             return error_class, advice
-    return InvalidResponseError, "not what this API promises: who sent it?"
+    return InvalidResponseError, "read the reply: who sent it?"
 
 
 def error_from_response(response: Any) -> APIError:
