@@ -129,14 +129,10 @@ def error_from_response(response: Any) -> APIError:
     message, code, names = describe_reply(status, response.content)
     if status // 100 == 3 and "Location" in headers:
         message = refuse_redirect(response)
+    facts = {"status": status, "code": code, "request_id": headers.get("x-request-id")}
+    facts["retry_after"] = parse_retry_after(headers.get("Retry-After"))
     error_class, advice = decide(names)
-    error = error_class(
-        message,
-        status=status,
-        code=code,
-        request_id=headers.get("x-request-id"),
-        retry_after=parse_retry_after(headers.get("Retry-After")),
-    )
+    error = error_class(message, **facts)
     error.add_note(advice)
     return error
 

@@ -10,16 +10,15 @@ from typing import Any
 
 import httpx
 import requests
-from requests.exceptions import ChunkedEncodingError
-from urllib3.exceptions import ReadTimeoutError
+from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
-# Where servers put what they say of a failure; the first that says something counts.
+# Where servers put what they say of a failure.
 WORDS = ("error", "errors", "message", "detail", "title", "msg")
 
 # What requests and httpx raise when no whole reply comes.
 TIMEOUTS = (requests.Timeout, ReadTimeoutError, httpx.TimeoutException)
 UNSENT = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL)
-BREAKS = (requests.ConnectionError, ChunkedEncodingError, httpx.TransportError)
+BREAKS = (requests.ConnectionError, ProtocolError, httpx.TransportError)
 MISTAKES = (ValueError, TypeError)  # in the address, the key or the body
 FAILURES = (requests.RequestException, httpx.HTTPError, *UNSENT, *MISTAKES)
 
@@ -34,15 +33,14 @@ NO_REPLY = (
 
 
 def words_in(part: Any, levels: int = 5) -> str:
-    """Return what a body, or a part of it, says of a failure; "" if it says nothing.
+    """Return all that a body, or a part of it, says of a failure; "" if nothing.
 
     Servers send {"error": {"message": …}}, {"error": "…"}, {"message": "…"},
     {"detail": [{"msg": …}]}, a list of such objects, or a text. levels: how deep to
     look.
     """
-    if isinstance(part, dict) and levels:
-        found = (words_in(part.get(name), levels - 1) for name in WORDS)
-        return next(filter(None, found), "")
+    if isinstance(part, dict):
+        part = [part.get(name) for name in WORDS]
     if isinstance(part, list) and levels:
         return "; ".join(filter(None, (words_in(one, levels - 1) for one in part)))
     return part if isinstance(part, str) else ""
@@ -59,9 +57,8 @@ def names_in(part: Any) -> tuple[str | None, str | None]:
 
 def has_answer(body: Any) -> bool:
     """Say whether the JSON of a 200 holds an answer, or the list of models."""
-    if not isinstance(body, dict):
-        return False
-    choices, data = body.get("choices"), body.get("data")
+    facts = body if isinstance(body, dict) else {}
+    choices, data = facts.get("choices"), facts.get("data")
     return isinstance(data, list) or (isinstance(choices, list) and choices != [])
 
 
@@ -135,8 +132,7 @@ def parse_retry_after(value: str | None, now: float | None = None) -> float | No
 
     now: the present in seconds since 1970; None asks time.time().
     """
-    value = value.strip() if isinstance(value, str) else ""
-    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
+    if re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*", value or ""):
         return min(float(value), 1e9)  # more is as good as never
     try:
         date = parsedate_to_datetime(value)
