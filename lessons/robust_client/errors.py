@@ -4,15 +4,14 @@ Sources: RFC 9110, section 15; https://platform.openai.com/docs/guides/error-cod
 """
 
 import json
-import ssl
 from typing import Any
 
 import httpx
 import requests
 
-from . import replies
 from .batch import AsyncOpenAIClient
 from .chat import OpenAIClient, refuse_redirect
+from .replies import FAILURES, describe_reply, is_answer, name_of, parse_retry_after
 
 
 class APIError(Exception):
@@ -92,89 +91,71 @@ class CertificateError(APIConnectionError):
     is_retryable = False
 
 
-# The first row that fits decides, so the particular stands above the general.
-REPLIES = (
-    ("insufficient_quota", QuotaExceededError, "add money: waiting is no help"),
-    ("401", AuthenticationError, "check the key and its source"),
-    ("402", QuotaExceededError, "add money: waiting is no help"),
+# The first row with a name that fits decides: the particular stands above the general.
+DECISIONS = (
+    ("402, insufficient_quota", QuotaExceededError, "add money: waiting is no help"),
+    ("401, invalid_api_key", AuthenticationError, "check the key and its source"),
     ("403", PermissionDeniedError, "ask for the right to do this"),
     ("404", NotFoundError, "check the address and the model"),
     ("408", APITimeoutError, "the server stopped waiting: repeat"),
     ("409", BadRequestError, "read the present state, decide anew"),
-    ("429", RateLimitError, "wait for retry_after, then repeat"),
+    ("429, rate_limit_exceeded", RateLimitError, "wait for retry_after, then repeat"),
     ("3xx", InvalidResponseError, "a redirect: is base_url right?"),
     ("4xx", BadRequestError, "read the message, mend the request"),
     ("5xx", ServerError, "wait a little, repeat if safe"),
-    # An error inside a 2xx decides by what it calls itself.
-    ("invalid_api_key", AuthenticationError, "check the key and its source"),
     ("invalid_request_error", BadRequestError, "read the message, mend the request"),
-    ("rate_limit_exceeded", RateLimitError, "wait for retry_after, then repeat"),
     ("2xx", ServerError, "failed in mid-work: repeat if safe"),
+    ("no valid certificate", CertificateError, "check the address and the clock"),
+    ("no whole reply in time", APITimeoutError, "repeat if safe"),
+    ("no whole reply", APIConnectionError, "is it up? repeat if safe"),
+    ("nothing was sent", BadRequestError, "mend the request"),
 )
-EXCEPTIONS = (  # no whole reply came
-    (ssl.SSLCertVerificationError, CertificateError, "no valid certificate: check it"),
-    (replies.TIMEOUTS, APITimeoutError, "no whole reply in time: repeat if safe"),
-    (replies.UNSENT, BadRequestError, "nothing was sent: mend the request"),
-    (replies.BREAKS, APIConnectionError, "no whole reply: is it up? repeat if safe"),
-    (replies.MISTAKES, BadRequestError, "nothing was sent: mend the request"),
-)
-DECISIONS = REPLIES + EXCEPTIONS
 
 
-def decide(names: set[str | None], cause: Any = None) -> tuple[type[APIError], str]:
+def decide(names: set[str | None]) -> tuple[type[APIError], str]:
     """Return the error to raise, and the advice, from the first row that fits.
 
-    names: what a reply is called: "503" and "5xx", and its error's code and type.
-    cause: the exception that came in place of a reply.
+    names: what a failure may be called: "503", "5xx", the code and type of its error.
     """
-    causes = list(replies.causes_of(cause))
     for row, error_class, advice in DECISIONS:
-        kinds = () if isinstance(row, str) else row
-        if row in names or any(isinstance(one, kinds) for one in causes):
+        if names & set(row.split(", ")):
             return error_class, advice
-    return InvalidResponseError, "not what this API promises: who sent it?"
+    return InvalidResponseError, "read the reply: who sent it?"
 
 
 def error_from_response(response: Any) -> APIError:
     """Return the error for a bad reply, of requests or httpx, with all that it says."""
     status, headers = response.status_code, response.headers
-    message, code, names = replies.describe_reply(status, response.content)
-    if status // 100 == 3:
+    message, code, names = describe_reply(status, response.content)
+    if status // 100 == 3 and "Location" in headers:
         message = refuse_redirect(response)
+    facts = {"status": status, "code": code, "request_id": headers.get("x-request-id")}
+    facts["retry_after"] = parse_retry_after(headers.get("Retry-After"))
     error_class, advice = decide(names)
-    error = error_class(
-        message,
-        status=status,
-        code=code,
-        request_id=headers.get("x-request-id"),
-        retry_after=replies.parse_retry_after(headers.get("Retry-After")),
-    )
+    error = error_class(message, **facts)
     error.add_note(advice)
     return error
 
 
 def error_from_exception(cause: Exception) -> APIError:
     """Return the error for what requests or httpx raised, in words that fit both."""
-    error_class, advice = decide(set(), cause)
-    words, _, advice = advice.partition(": ")
-    error = error_class(words)
+    name = name_of(cause)
+    error_class, advice = decide({name})
+    error = error_class(name)
     error.add_note(advice)
     return error
 
 
 def checked_body(response: Any) -> Any:
-    """Return the JSON of a good reply, None for 204; raise the error for any other."""
-    if response.status_code == 204:  # No Content: a success without a body
-        return None
-    if response.status_code // 100 != 2:
-        raise error_from_response(response)
-    try:
-        body = json.loads(response.content)
-    except (ValueError, RecursionError) as cause:
-        raise error_from_response(response) from cause
-    if not replies.is_answer(body):
-        raise error_from_response(response)
-    return body
+    """Return the JSON of a good reply; raise the error for any other."""
+    if response.status_code // 100 == 2:
+        try:
+            body = json.loads(response.content)
+        except (ValueError, RecursionError) as cause:
+            raise error_from_response(response) from cause
+        if is_answer(body):
+            return body
+    raise error_from_response(response)
 
 
 class CheckedAPIClient(OpenAIClient):
@@ -183,7 +164,7 @@ class CheckedAPIClient(OpenAIClient):
     def _send(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         try:
             return super()._send(method, path, body, **more)
-        except replies.FAILURES as cause:
+        except FAILURES as cause:
             raise error_from_exception(cause) from cause
 
     def _handle_response(self, response: requests.Response) -> Any:
@@ -196,7 +177,7 @@ class CheckedAsyncClient(AsyncOpenAIClient):
     async def _send(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         try:
             return await super()._send(method, path, body, **more)
-        except replies.FAILURES as cause:
+        except FAILURES as cause:
             raise error_from_exception(cause) from cause
 
     def _handle_response(self, response: httpx.Response) -> Any:

@@ -2,49 +2,64 @@
 
 import json
 import re
+import ssl
 import time
-from collections.abc import Iterator
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 import requests
-from requests.exceptions import ChunkedEncodingError, InvalidJSONError
-from urllib3.exceptions import ReadTimeoutError
+from urllib3.exceptions import ProtocolError, ReadTimeoutError
+
+# Where servers put what they say of a failure.
+WORDS = ("error", "errors", "message", "detail", "title", "msg")
 
 # What requests and httpx raise when no whole reply comes.
 TIMEOUTS = (requests.Timeout, ReadTimeoutError, httpx.TimeoutException)
 UNSENT = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL)
-BREAKS = (requests.ConnectionError, ChunkedEncodingError, httpx.TransportError)
-MISTAKES = (ValueError, TypeError, InvalidJSONError)
+BREAKS = (requests.ConnectionError, ProtocolError, httpx.TransportError)
+MISTAKES = (ValueError, TypeError)  # in the address, the key or the body
 FAILURES = (requests.RequestException, httpx.HTTPError, *UNSENT, *MISTAKES)
 
-ANSWER = {"choices", "data"}  # one of these is in every good reply
-WORDS = ("error", "message", "detail", "msg")  # where servers put what they say
+# The first that fits counts: a break can have a ValueError below it.
+NO_REPLY = (
+    ("no valid certificate", ssl.SSLCertVerificationError),
+    ("no whole reply in time", TIMEOUTS),
+    ("nothing was sent", UNSENT),
+    ("no whole reply", BREAKS),
+    ("nothing was sent", MISTAKES),
+)
 
 
-def words_in(part: Any) -> str:
-    """Return what a body, or a part of it, says of a failure; "" if it says nothing.
+def words_in(part: Any, levels: int = 5) -> str:
+    """Return all that a body, or a part of it, says of a failure; "" if nothing.
 
     Servers send {"error": {"message": …}}, {"error": "…"}, {"message": "…"},
-    {"detail": [{"msg": …}]}, a list of such objects, or a text.
+    {"detail": [{"msg": …}]}, a list of such objects, or a text. levels: how deep to
+    look.
     """
     if isinstance(part, dict):
-        return next(filter(None, (words_in(part.get(name)) for name in WORDS)), "")
-    if isinstance(part, list):
-        return "; ".join(filter(None, map(words_in, part)))
-    return "" if part is None else str(part)
+        part = [part.get(name) for name in WORDS]
+    if isinstance(part, list) and levels:
+        return "; ".join(filter(None, (words_in(one, levels - 1) for one in part)))
+    return part if isinstance(part, str) else ""
 
 
 def names_in(part: Any) -> tuple[str | None, str | None]:
     """Return the code and the type of the error that a body, or a part of it, names."""
     if isinstance(part, dict) and isinstance(part.get("error"), dict):
         part = part["error"]
-    if not isinstance(part, dict):
-        return None, None
-    code, kind = part.get("code"), part.get("type")
+    facts = part if isinstance(part, dict) else {}
+    code, kind = facts.get("code"), facts.get("type")
     return code if code is None else str(code), kind if isinstance(kind, str) else None
+
+
+def has_answer(body: Any) -> bool:
+    """Say whether the JSON of a 200 holds an answer, or the list of models."""
+    facts = body if isinstance(body, dict) else {}
+    choices, data = facts.get("choices"), facts.get("data")
+    return isinstance(data, list) or (isinstance(choices, list) and choices != [])
 
 
 def error_in(body: Any) -> Any:
@@ -55,7 +70,7 @@ def error_in(body: Any) -> Any:
     """
     if not isinstance(body, dict):
         return None
-    if body.get("error") or (not body.keys() & ANSWER and words_in(body)):
+    if body.get("error") or (not has_answer(body) and words_in(body)):
         return body
     choices = body.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
@@ -67,8 +82,7 @@ def error_in(body: Any) -> Any:
 
 def is_answer(body: Any) -> bool:
     """Say whether the JSON of a 200 holds what was asked for, and no error."""
-    is_known = isinstance(body, dict) and bool(body.keys() & ANSWER)
-    return is_known and error_in(body) is None
+    return has_answer(body) and error_in(body) is None
 
 
 def describe_reply(status: int, content: bytes) -> tuple[str, str | None, set]:
@@ -82,13 +96,31 @@ def describe_reply(status: int, content: bytes) -> tuple[str, str | None, set]:
         body = None
     part = error_in(body) if status // 100 == 2 else body
     code, kind = names_in(part)
-    start = content[:60].decode("utf-8", "replace")
+    start = content[:200].decode("utf-8", "replace")
     words = words_in(part) or f"{status} with this body: {start!r}"
     if status // 100 == 2 and part is None:
         return words, code, {"no answer"}
     if status // 100 == 2 and re.fullmatch("[45][0-9][0-9]", code or ""):
         status = int(code)  # some servers write the status that they mean into the code
     return words, code, {str(status), f"{status // 100}xx", code, kind}
+
+
+def causes_of(error: BaseException) -> list[BaseException]:
+    """Return an exception and all those that it was made of, in requests and httpx."""
+    found = [error]
+    for one in found:  # the list grows while the loop reads it
+        below = (*one.args, getattr(one, "reason", None), one.__cause__)
+        found += [part for part in below if isinstance(part, BaseException)]
+    return found
+
+
+def name_of(cause: BaseException) -> str:
+    """Return what the table calls an exception that came in place of a reply."""
+    causes = causes_of(cause)
+    for name, kinds in NO_REPLY:
+        if any(isinstance(one, kinds) for one in causes):
+            return name
+    return "a reply that cannot be read"
 
 
 def parse_retry_after(value: str | None, now: float | None = None) -> float | None:
@@ -100,8 +132,7 @@ def parse_retry_after(value: str | None, now: float | None = None) -> float | No
 
     now: the present in seconds since 1970; None asks time.time().
     """
-    value = value.strip() if isinstance(value, str) else ""
-    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
+    if re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*", value or ""):
         return min(float(value), 1e9)  # more is as good as never
     try:
         date = parsedate_to_datetime(value)
@@ -109,11 +140,3 @@ def parse_retry_after(value: str | None, now: float | None = None) -> float | No
         return None
     date = date.replace(tzinfo=date.tzinfo or UTC)
     return max(0.0, date.timestamp() - (time.time() if now is None else now))
-
-
-def causes_of(error: Any) -> Iterator[BaseException]:
-    """Yield an exception and those that it was made of, in requests and in httpx."""
-    if isinstance(error, BaseException):
-        yield error
-        for below in (*error.args, getattr(error, "reason", None), error.__cause__):
-            yield from causes_of(below)
