@@ -11,14 +11,14 @@ Sample run:
     Talking to: the mock server on this machine (127.0.0.1), model mock-small
     The capital of France is Paris.
 
-                                tutorial_retry         retry_on_error         waits (s)
-    status(503)                 3 HTTPError             4 ServerError           0.8 1.6 1.9
-    drop("rst")                 3 ConnectionError       4 APIConnectionError    0.0 1.3 1.9
-    status(429, retry_after=2)  3 HTTPError             4 RateLimitError        2.4 3.5 3.1
-    status(429, retry_after=90) 3 HTTPError             1 RateLimitError
-    quota()                     3 HTTPError             1 QuotaExceededError
-    status(401)                 3 HTTPError             1 AuthenticationError
-    bad_json()                  3 JSONDecodeError       1 InvalidResponseError
+                                tutorial_retry    retry_on_error         waits (s)
+    status(503)                 3 HTTPError       4 ServerError          0.8 1.6 1.9
+    drop("rst")                 3 ConnectionError 4 APIConnectionError   0.0 1.3 1.9
+    status(429, retry_after=2)  3 HTTPError       4 RateLimitError       2.4 3.5 3.1
+    status(429, retry_after=90) 3 HTTPError       1 RateLimitError
+    quota()                     3 HTTPError       1 QuotaExceededError
+    status(401)                 3 HTTPError       1 AuthenticationError
+    bad_json()                  3 JSONDecodeError 1 InvalidResponseError
 
     under asyncio, tutorial_retry
     no reply: ReadError
@@ -29,8 +29,8 @@ Sample run:
     the reply, in the end: 200
     n  t(s)  conn  request   status  fault        end
     1  0.00  #1    GET /get  -       drop("rst")  rst
-    2  0.00  #2    GET /get  -       drop("fin")  fin
-    3  0.01  #3    GET /get  200     -            complete
+    2  0.01  #2    GET /get  -       drop("fin")  fin
+    3  0.04  #3    GET /get  200     -            complete
 """
 
 import argparse
@@ -104,7 +104,7 @@ def outcome(server: MockServer, trouble: fault.Fault, ask: Callable[[], Any]) ->
         end = ask()
     except (requests.RequestException, APIError) as error:
         end = type(error).__name__
-    return f"{len(server.records)} {end:<21}"
+    return f"{len(server.records)} {end}"
 
 
 def show_calls(server: MockServer) -> None:
@@ -112,14 +112,16 @@ def show_calls(server: MockServer) -> None:
     waits: list[float] = []
     retry = retry_on_error(sleep=waits.append, rng=random.Random(6))
     address = (server.api_key, server.base_url, "mock-small")
-    print(f"\n{'':<28}tutorial_retry         retry_on_error         waits (s)")
+    print(f"\n{'':<27} tutorial_retry    retry_on_error         waits (s)")
     with OpenAIClient(*address) as plain, RobustAPIClient(*address, retry=retry) as own:
         ask_in_vain = functools.partial(tutorial_retry()(ask_plain), plain)
         ask = functools.partial(own.chat_completion, QUESTION)
         for trouble in TROUBLES:
             waits.clear()
-            both = outcome(server, trouble, ask_in_vain), outcome(server, trouble, ask)
-            print(f"{trouble!s:<27}", *both, *[f"{wait:.1f}" for wait in waits])
+            first = outcome(server, trouble, ask_in_vain)
+            second = outcome(server, trouble, ask)
+            shown = " ".join(f"{wait:.1f}" for wait in waits)
+            print(f"{trouble!s:<27} {first:<17} {second:<22} {shown}".rstrip())
 
 
 async def show_async(server: MockServer, retry: Function) -> None:
@@ -145,7 +147,6 @@ def main() -> None:
                 print(read_answer(client.chat_completion(QUESTION, endpoint.model)))
         except APIError as error:
             sys.exit(f"{type(error).__name__}: {error}")
-
         show_calls(server)
         broken = httpx.TransportError
         print("\nunder asyncio, tutorial_retry")
