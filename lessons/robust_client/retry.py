@@ -13,8 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
-
 from .errors import APIError, CheckedAPIClient, CheckedAsyncClient
 from .replies import parse_retry_after  # noqa: F401  (who retries wants it here too)
 
@@ -47,7 +45,7 @@ def check_function(function: Any) -> None:
 
 @dataclass
 class Tries:
-    """The tries of one call. Times in seconds; rng: makes the jitter, None for none."""
+    """The tries of one call. Times in seconds; rng draws the jitter, None for none."""
 
     max_retries: int
     delay: float
@@ -165,15 +163,9 @@ class RobustAPIClient(CheckedAPIClient):
     """
 
     def __init__(
-        self,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        model: str | None = None,
-        timeout: float | tuple[float, float] = (3.05, 30.0),
-        *,
-        retry: Function | None = DEFAULT_RETRY,
+        self, *args: Any, retry: Function | None = DEFAULT_RETRY, **kwargs: Any
     ) -> None:
-        super().__init__(api_key, base_url, model, timeout)
+        super().__init__(*args, **kwargs)
         self._retry = retry or retry_on_error(max_retries=0)
 
     def _request(self, method: str, path: str, body: Any = None) -> Any:
@@ -184,16 +176,9 @@ class RobustAsyncClient(CheckedAsyncClient):
     """The same for asyncio: a call of a batch is repeated, in its place."""
 
     def __init__(
-        self,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        model: str | None = None,
-        max_concurrency: int = 10,
-        transport: httpx.AsyncBaseTransport | None = None,
-        *,
-        retry: Function | None = DEFAULT_RETRY,
+        self, *args: Any, retry: Function | None = DEFAULT_RETRY, **kwargs: Any
     ) -> None:
-        super().__init__(api_key, base_url, model, max_concurrency, transport)
+        super().__init__(*args, **kwargs)
         self._retry = retry or retry_on_error(max_retries=0)
 
     async def _request(self, method: str, path: str, body: Any = None) -> Any:
