@@ -10,7 +10,7 @@ from .chat import chat_body
 from .errors import error_from_exception
 from .retry import RobustAsyncClient
 from .sse import EventParser
-from .stream import BROKEN, PATH, Answer, check_end, check_stream, is_stream
+from .stream import BROKEN, PATH, Answer, check_end, check_stream, is_stream, named
 
 
 async def open_stream(response: httpx.Response) -> None:
@@ -28,15 +28,16 @@ async def pieces_of(response: httpx.Response) -> AsyncIterator[str]:
     answer, parser = Answer(), EventParser()
     async with aclosing(response):
         await open_stream(response)
-        try:
-            async for chunk in response.aiter_bytes():
-                for text in answer.read(parser.feed(chunk)):
-                    yield text
-                if answer.is_done:
-                    break
-        except BROKEN as cause:
-            check_end(answer, cause)
-    check_end(answer)
+        with named(response):
+            try:
+                async for chunk in response.aiter_bytes():
+                    for text in answer.read(parser.feed(chunk)):
+                        yield text
+                    if answer.is_done:
+                        break
+            except BROKEN as cause:
+                check_end(answer, cause)
+            check_end(answer)
 
 
 class StreamingAsyncClient(RobustAsyncClient):

@@ -49,6 +49,19 @@ def open_http(
     return httpx.AsyncClient(auth=authorize, **options)
 
 
+async def send(
+    http: httpx.AsyncClient, request: httpx.Request, **more: Any
+) -> httpx.Response:
+    """Send a request. What aiohttp raises with the key in its repr becomes httpx's."""
+    try:
+        return await http.send(request, **more)
+    except Exception as error:
+        caught = error
+    if hasattr(caught, "request_info"):  # with the headers of the request
+        caught = httpx.RemoteProtocolError(str(caught))
+    raise caught
+
+
 async def settle(call: Awaitable[str]) -> Result:
     """Return what a call returns, or the exception that it raises."""
     try:
@@ -107,7 +120,7 @@ class AsyncConnection(Account, AbstractAsyncContextManager):
     async def _send(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         """Send a request and return its response. A redirect is not followed."""
         request = self.http.build_request(method, self.base_url + path, json=body)
-        return await self.http.send(request, **more)
+        return await send(self.http, request, **more)
 
     async def close(self) -> None:
         """Close all connections; the end of an `async with` block does this too."""

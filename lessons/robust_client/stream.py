@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any
 
 import httpx
@@ -142,14 +142,25 @@ def arriving(response: requests.Response) -> Iterator[bytes]:
     return response.iter_content(chunk_size=None if is_chunked else 1)
 
 
+@contextmanager
+def named(response: requests.Response | httpx.Response) -> Iterator[None]:
+    """Put the request id of a reply into the errors of its stream."""
+    try:
+        yield
+    except APIError as error:
+        error.request_id = response.headers.get("x-request-id")
+        raise
+
+
 def pieces_of(response: requests.Response) -> Iterator[str]:
     """Yield the text of a streamed answer; raise an error unless it is whole."""
     answer = Answer()
-    try:
-        yield from answer.read(iter_sse(arriving(response)))
-    except BROKEN as cause:
-        check_end(answer, cause)
-    check_end(answer)
+    with named(response):
+        try:
+            yield from answer.read(iter_sse(arriving(response)))
+        except BROKEN as cause:
+            check_end(answer, cause)
+        check_end(answer)
 
 
 class StreamingAPIClient(RobustAPIClient):

@@ -7,7 +7,6 @@ further, with data that hypothesis makes up, and always the same of it.
 
 import ast
 import asyncio
-import importlib.util
 import itertools
 import math
 import os
@@ -21,7 +20,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -29,7 +27,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mock_server import MockServer, fault
 
-from tests.lesson_files import ROOT
+from tests.lesson_files import ROOT, load
 
 SOLUTIONS = sorted((ROOT / "solutions").glob("[0-9][0-9]_*.py"))
 STUBS = sorted((ROOT / "lessons" / "exercises").glob("[0-9][0-9]_*.py"))
@@ -37,24 +35,13 @@ settings.register_profile("course", derandomize=True, deadline=None, max_example
 settings.load_profile("course")
 
 
-def load(stem: str) -> ModuleType:
-    """Return a solution as a module."""
-    spec = importlib.util.spec_from_file_location(
-        f"solution_{stem}", ROOT / "solutions" / f"{stem}.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclass looks for it
-    spec.loader.exec_module(module)
-    return module
-
-
-get = load("01_basic_get")
-methods = load("02_methods_and_auth")
-client = load("03_sync_client")
-retry = load("06_retry_decorator")
-sse = load("07_sse_streaming")
-limiter = load("08_rate_limiter")
-batching = load("04_async_batching")
+get = load(ROOT / "solutions" / "01_basic_get.py")
+methods = load(ROOT / "solutions" / "02_methods_and_auth.py")
+client = load(ROOT / "solutions" / "03_sync_client.py")
+retry = load(ROOT / "solutions" / "06_retry_decorator.py")
+sse = load(ROOT / "solutions" / "07_sse_streaming.py")
+limiter = load(ROOT / "solutions" / "08_rate_limiter.py")
+batching = load(ROOT / "solutions" / "04_async_batching.py")
 
 
 # --- stub and solution ----------------------------------------------------------------
