@@ -346,6 +346,12 @@ def test_jitter_comes_on_top_of_what_is_asked_for(waits: Waits) -> None:
     assert len(seen) > 50
 
 
+def test_a_wait_is_never_negative(waits: Waits) -> None:
+    """time.sleep would raise a ValueError, and the real error would be lost."""
+    run_all(down(retry_after=-5), waits, rng=random.Random(1))
+    assert min(waits) >= 0, waits
+
+
 @pytest.mark.parametrize(
     ("deadline", "expected"),
     [
