@@ -9,11 +9,9 @@ import inspect
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-
-import httpx
 
 from .errors import APIError, CheckedAPIClient, CheckedAsyncClient
 from .replies import parse_retry_after  # noqa: F401  (who retries wants it here too)
@@ -24,13 +22,13 @@ Errors = type[BaseException] | tuple[type[BaseException], ...]
 
 def check_settings(numbers: tuple[Any, ...], exceptions: Any) -> None:
     """Raise TypeError or ValueError for settings that make no sense."""
-    names = ("max_retries", "initial_delay", "backoff_factor", "max_delay", "deadline")
     if callable(numbers[0]):
         raise TypeError("retry_on_error needs its parentheses: @retry_on_error()")
+    names = ("max_retries", "initial_delay", "backoff_factor", "max_delay", "deadline")
     for name, value in zip(names, numbers, strict=True):
-        if not isinstance(value, int if name == "max_retries" else int | float):
+        if not isinstance(value, int | float):
             raise TypeError(f"{name} must be a number, not {value!r}")
-        if not value >= 0:  # also for nan, which is not below 0
+        if not value >= 0:  # refuses nan too
             raise ValueError(f"{name} must be 0 or more, not {value!r}")
     for kind in exceptions if isinstance(exceptions, tuple) else [exceptions]:
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
@@ -47,10 +45,7 @@ def check_function(function: Any) -> None:
 
 @dataclass
 class Tries:
-    """The tries of one call; all times are in seconds.
-
-    delay: before the next retry. rng: has uniform(), for the jitter; None for none.
-    """
+    """The tries of one call. Times in seconds; rng draws the jitter, None for none."""
 
     max_retries: int
     delay: float
@@ -65,31 +60,24 @@ class Tries:
 
 
 def wait_after(error: BaseException, tries: Tries) -> float | None:
-    """Return the seconds to wait before the next try, or None to give up.
-
-    An error may say that it is not retryable, and in retry_after how long to wait.
-    """
-    asked = max(0.0, getattr(error, "retry_after", None) or 0.0)
+    """Return the seconds to wait before the next try, or None to give up."""
+    asked = getattr(error, "retry_after", None)
+    asked = max(0.0, asked) if isinstance(asked, int | float) else 0.0
     delay = min(tries.delay, tries.max_delay)
     wait = asked + tries.rng.uniform(0, delay) if tries.rng else max(asked, delay)
     wait = min(wait, tries.max_delay)
     elapsed = max(tries.waited, time.monotonic() - tries.started)
-    is_over = wait < asked or elapsed + wait > tries.deadline
+    is_late = wait < asked or elapsed + wait > tries.deadline
     is_hopeless = not getattr(error, "is_retryable", True)
-    if is_over or is_hopeless or tries.failed == tries.max_retries:
+    if is_late or is_hopeless or tries.failed >= tries.max_retries:
         return None
     tries.failed, tries.waited = tries.failed + 1, tries.waited + wait
     tries.delay = delay * tries.backoff_factor
     return wait
 
 
-async def finish(
-    call: Function, tries: Tries, sleep: Function, begun: Awaitable[Any] | None = None
-) -> Any:
-    """Await a call, and call again while that can help.
-
-    begun: what the first try returned, if there was one already.
-    """
+async def finish(begun: Any, call: Function, tries: Tries, sleep: Any) -> Any:
+    """Await what a call returned, and call again while that can help."""
     while True:
         try:
             return await (call() if begun is None else begun)
@@ -97,50 +85,43 @@ async def finish(
             wait = wait_after(error, tries)
             if wait is None:
                 raise
-        begun, pause = None, sleep(wait)
+        begun, pause = None, (sleep or asyncio.sleep)(wait)
         if inspect.isawaitable(pause):
             await pause
 
 
-def repeat(function: Function, begin: Function, sleep: Any) -> Function:
+def repeat(function: Function, begin: Callable[[], Tries], sleep: Any) -> Function:
     """Return function with its retries; what it returns may be an awaitable."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        tries = begin()
+        call, tries = functools.partial(function, *args, **kwargs), begin()
         while True:
             try:
-                result = function(*args, **kwargs)
-                break
+                result = call()
+                is_async = inspect.isawaitable(result)
+                return finish(result, call, tries, sleep) if is_async else result
             except tries.exceptions as error:
                 wait = wait_after(error, tries)
                 if wait is None:
                     raise
             (sleep or time.sleep)(wait)
-        if not inspect.isawaitable(result):
-            return result
-        call = functools.partial(function, *args, **kwargs)
-        return finish(call, tries, sleep or asyncio.sleep, result)
 
     return wrapper
 
 
-def repeat_async(function: Function, begin: Function, sleep: Any) -> Function:
-    """Return an `async def` function with its retries."""
+def decorate(function: Function, begin: Callable[[], Tries], sleep: Any) -> Function:
+    """Return function with its retries; an `async def` stays one."""
+    check_function(function)
+    repeated = repeat(function, begin, sleep)
+    if not inspect.iscoroutinefunction(function):
+        return repeated
 
     @functools.wraps(function)
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        call = functools.partial(function, *args, **kwargs)
-        return await finish(call, begin(), sleep or asyncio.sleep)
+        return await repeated(*args, **kwargs)
 
     return wrapper
-
-
-def decorate(function: Function, begin: Function, sleep: Any) -> Function:
-    """Return function with its retries, whether it is a `def` or an `async def`."""
-    check_function(function)
-    is_async = inspect.iscoroutinefunction(function)
-    return (repeat_async if is_async else repeat)(function, begin, sleep)
 
 
 def retry_on_error(
@@ -161,8 +142,8 @@ def retry_on_error(
     then backoff_factor times the last, but at most max_delay; with jitter, a random
     part of it is waited, and always what error.retry_after asks for. No retry begins
     more than deadline seconds after the first call. An error whose is_retryable is
-    False is not repeated. The last error is raised as it is.
-    ValueError or TypeError for settings that make no sense.
+    False is not repeated. The last error is raised as it is. Raises ValueError or
+    TypeError for settings that make no sense.
     """
     end = math.inf if deadline is None else deadline
     numbers = (max_retries, initial_delay, backoff_factor, max_delay, end)
@@ -172,7 +153,7 @@ def retry_on_error(
     return functools.partial(decorate, begin=begin, sleep=sleep)
 
 
-DEFAULT_RETRY, NO_RETRY = retry_on_error(), retry_on_error(max_retries=0)
+DEFAULT_RETRY = retry_on_error()
 
 
 class RobustAPIClient(CheckedAPIClient):
@@ -182,16 +163,10 @@ class RobustAPIClient(CheckedAPIClient):
     """
 
     def __init__(
-        self,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        model: str | None = None,
-        timeout: float | tuple[float, float] = (3.05, 30.0),
-        *,
-        retry: Function | None = DEFAULT_RETRY,
+        self, *args: Any, retry: Function | None = DEFAULT_RETRY, **kwargs: Any
     ) -> None:
-        super().__init__(api_key, base_url, model, timeout)
-        self._retry = retry or NO_RETRY
+        super().__init__(*args, **kwargs)
+        self._retry = retry or retry_on_error(max_retries=0)
 
     def _request(self, method: str, path: str, body: Any = None) -> Any:
         return self._retry(super()._request)(method, path, body)
@@ -201,17 +176,10 @@ class RobustAsyncClient(CheckedAsyncClient):
     """The same for asyncio: a call of a batch is repeated, in its place."""
 
     def __init__(
-        self,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        model: str | None = None,
-        max_concurrency: int = 10,
-        transport: httpx.AsyncBaseTransport | None = None,
-        *,
-        retry: Function | None = DEFAULT_RETRY,
+        self, *args: Any, retry: Function | None = DEFAULT_RETRY, **kwargs: Any
     ) -> None:
-        super().__init__(api_key, base_url, model, max_concurrency, transport)
-        self._retry = retry or NO_RETRY
+        super().__init__(*args, **kwargs)
+        self._retry = retry or retry_on_error(max_retries=0)
 
     async def _request(self, method: str, path: str, body: Any = None) -> Any:
         return await self._retry(super()._request)(method, path, body)
