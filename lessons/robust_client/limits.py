@@ -16,18 +16,15 @@ from .retry import DEFAULT_RETRY, check_function
 from .stream import StreamingAPIClient
 
 Function = Callable[..., Any]
-Wake = Callable[[], object]  # tells a thread or a task that it is the first in line
 
 
 class SlidingWindow:
     """The last starts; at most max_calls of them in any window [t, t + period).
 
-    period: seconds. Raises ValueError for a limit that lets no call through.
+    period and clock: in seconds. Raises ValueError for a limit that lets no call through.
     """
 
-    def __init__(
-        self, max_calls: int, period: float, clock: Function = time.monotonic
-    ) -> None:
+    def __init__(self, max_calls: int, period: float, clock: Function) -> None:
         if not isinstance(max_calls, int) or max_calls < 1:
             raise ValueError(f"max_calls must be a whole number from 1: {max_calls!r}")
         if not 0 < period < math.inf:  # refuses nan too
@@ -50,12 +47,12 @@ class WaitingLine:
     """A window, and those who wait for it, in the order in which they came."""
 
     def __init__(self, window: SlidingWindow) -> None:
-        self.window, self.places, self.process = window, deque(), os.getpid()
+        self.window, self.places = window, deque()
         # Held for a moment, never during a wait. The same thread may come in twice: the
         # end of a forgotten coroutine can run at any time.
-        self.lock = threading.RLock()
+        self.lock, self.process = threading.RLock(), os.getpid()
 
-    def start(self, place: Wake | None = None) -> float:
+    def start(self, place: Function | None = None) -> float:
         """Start a call and return 0.0, or return the seconds to wait.
 
         place: that of the caller in the line; None for a newcomer, who passes nobody.
@@ -68,8 +65,8 @@ class WaitingLine:
             return self.window.start()
 
 
-def wake_first(places: deque[Wake]) -> None:
-    """Tell the first in line that it is its turn; drop those who cannot be told."""
+def wake_first(places: deque[Function]) -> None:
+    """Wake the first in line; drop those who cannot be woken."""
     while places:
         try:
             places[0]()
@@ -79,8 +76,8 @@ def wake_first(places: deque[Wake]) -> None:
 
 
 @contextlib.contextmanager
-def stand_in(line: WaitingLine, wake: Wake) -> Iterator[Wake]:
-    """Stand in a line until the end of the block, however it ends."""
+def stand_in(line: WaitingLine, wake: Function) -> Iterator[Function]:
+    """Stand in a line until the block ends; wake is called when this place is first."""
     try:
         with line.lock:
             line.places.append(wake)
@@ -92,7 +89,7 @@ def stand_in(line: WaitingLine, wake: Wake) -> Iterator[Wake]:
             wake_first(line.places)
 
 
-def wait_in(line: WaitingLine, sleep: Callable[[float], object]) -> None:
+def wait_in(line: WaitingLine, sleep: Function) -> None:
     """Wait in a line until a call may start; only this thread stands still."""
     turn = threading.Event()
     with stand_in(line, turn.set) as place:
@@ -114,8 +111,8 @@ async def wait_in_async(line: WaitingLine) -> None:
 def limit_calls(limiter: "RateLimiter", function: Function) -> Function:
     """Return function with a wait before each call.
 
-    What returns an awaitable is async, whether or not it is an `async def`. Raises
-    TypeError for a generator.
+    What returns an awaitable is async, whether or not it is an `async def`; if nobody
+    can tell before, its first call does. Raises TypeError for a generator.
     """
     check_function(function)
     is_async = inspect.iscoroutinefunction(function)
@@ -130,7 +127,7 @@ def limit_calls(limiter: "RateLimiter", function: Function) -> Function:
             return call_async(*args, **kwargs)
         limiter.acquire()
         result = function(*args, **kwargs)
-        is_async = inspect.isawaitable(result)  # nobody knows before
+        is_async = inspect.isawaitable(result)
         return result
 
     return functools.wraps(function)(call_async if is_async else call)
@@ -148,8 +145,8 @@ class RateLimiter:
         max_calls: int,
         period: float,
         *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], object] = time.sleep,
+        clock: Function = time.monotonic,
+        sleep: Function = time.sleep,
     ) -> None:
         self._line = WaitingLine(SlidingWindow(max_calls, period, clock))
         self._sleep = sleep
