@@ -21,13 +21,13 @@ Function = Callable[..., Any]
 class SlidingWindow:
     """The last starts; at most max_calls of them in any window [t, t + period).
 
-    period and clock: in seconds. Raises ValueError for a limit that lets no call through.
+    period, clock: seconds. Raises ValueError for a limit that lets no call through.
     """
 
     def __init__(self, max_calls: int, period: float, clock: Function) -> None:
         if not isinstance(max_calls, int) or max_calls < 1:
             raise ValueError(f"max_calls must be a whole number from 1: {max_calls!r}")
-        if not 0 < period < math.inf:  # refuses nan too
+        if not 0 < period < math.inf:  # refuses nan too, which is no number
             raise ValueError(f"period must be seconds, above 0, not {period!r}")
         self.period, self.clock = period, clock
         # A full deque drops its oldest entry, so it always holds the last max_calls.
@@ -108,31 +108,6 @@ async def wait_in_async(line: WaitingLine) -> None:
             await asyncio.sleep(wait - 0.001)  # its timers end up to 1 ms late
 
 
-def limit_calls(limiter: "RateLimiter", function: Function) -> Function:
-    """Return function with a wait before each call.
-
-    What returns an awaitable is async, whether or not it is an `async def`; if nobody
-    can tell before, its first call does. Raises TypeError for a generator.
-    """
-    check_function(function)
-    is_async = inspect.iscoroutinefunction(function)
-
-    async def call_async(*args: Any, **kwargs: Any) -> Any:
-        await limiter.acquire_async()
-        return await function(*args, **kwargs)
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        nonlocal is_async
-        if is_async:
-            return call_async(*args, **kwargs)
-        limiter.acquire()
-        result = function(*args, **kwargs)
-        is_async = inspect.isawaitable(result)
-        return result
-
-    return functools.wraps(function)(call_async if is_async else call)
-
-
 class RateLimiter:
     """At most max_calls starts in any window [t, t + period); also a decorator.
 
@@ -164,6 +139,31 @@ class RateLimiter:
     def __call__(self, function: Function) -> Function:
         """Return function with a wait before each call; see limit_calls."""
         return limit_calls(self, function)
+
+
+def limit_calls(limiter: RateLimiter, function: Function) -> Function:
+    """Return function with a wait before each call.
+
+    What returns an awaitable is async, whether or not it is an `async def`; if nobody
+    can tell before, its first call does. Raises TypeError for a generator.
+    """
+    check_function(function)
+    is_async = inspect.iscoroutinefunction(function)
+
+    async def call_async(*args: Any, **kwargs: Any) -> Any:
+        await limiter.acquire_async()
+        return await function(*args, **kwargs)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal is_async
+        if is_async:
+            return call_async(*args, **kwargs)
+        limiter.acquire()
+        result = function(*args, **kwargs)
+        is_async = inspect.isawaitable(result)
+        return result
+
+    return functools.wraps(function)(call_async if is_async else call)
 
 
 class APIClientWithRateLimit(StreamingAPIClient):
