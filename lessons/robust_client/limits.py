@@ -16,21 +16,18 @@ from .retry import DEFAULT_RETRY, check_function
 from .stream import StreamingAPIClient
 
 Function = Callable[..., Any]
-Wake = Callable[[], object]  # tells who waits in the line that it is the first now
 
 
 class SlidingWindow:
     """The last starts; at most max_calls of them in any window [t, t + period).
 
-    period: seconds. Raises ValueError for a limit that lets no call through.
+    period, clock: seconds. Raises ValueError for a limit that lets no call through.
     """
 
-    def __init__(
-        self, max_calls: int, period: float, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, max_calls: int, period: float, clock: Function) -> None:
         if not isinstance(max_calls, int) or max_calls < 1:
-            raise ValueError(f"max_calls must be 1 or more, and whole: {max_calls!r}")
-        if not 0 < period < math.inf:  # refuses nan too
+            raise ValueError(f"max_calls must be a whole number from 1: {max_calls!r}")
+        if not 0 < period < math.inf:  # refuses nan too, which is no number
             raise ValueError(f"period must be seconds, above 0, not {period!r}")
         self.period, self.clock = period, clock
         # A full deque drops its oldest entry, so it always holds the last max_calls.
@@ -46,8 +43,30 @@ class SlidingWindow:
         return 0.0
 
 
-def wake_first(places: deque[Wake]) -> None:
-    """Tell the first of a line that it is its turn; drop those who cannot be told."""
+class WaitingLine:
+    """A window, and those who wait for it, in the order in which they came."""
+
+    def __init__(self, window: SlidingWindow) -> None:
+        self.window, self.places = window, deque()
+        # Held for a moment, never during a wait. The same thread may come in twice: the
+        # end of a forgotten coroutine can run at any time.
+        self.lock, self.process = threading.RLock(), os.getpid()
+
+    def start(self, place: Function | None = None) -> float:
+        """Start a call and return 0.0, or return the seconds to wait.
+
+        place: that of the caller in the line; None for a newcomer, who passes nobody.
+        """
+        if self.process != os.getpid():  # after a fork, the others are in the parent
+            self.__init__(self.window)
+        with self.lock:
+            if self.places and self.places[0] is not place:
+                return math.inf
+            return self.window.start()
+
+
+def wake_first(places: deque[Function]) -> None:
+    """Wake the first in line; drop those who cannot be woken."""
     while places:
         try:
             places[0]()
@@ -56,39 +75,44 @@ def wake_first(places: deque[Wake]) -> None:
             places.popleft()
 
 
-class WaitingLine:
-    """Those who wait, in the order in which they came; only the first may start."""
-
-    def __init__(self) -> None:
-        # Held for a moment, never during a wait. The same thread may come in twice: the
-        # end of a forgotten coroutine can run at any time.
-        self.lock, self.places = threading.RLock(), deque()
-        self._process = os.getpid()
-
-    def check_process(self) -> None:
-        """Begin anew after a fork: the threads of the line exist in the parent only."""
-        if self._process != os.getpid():
-            self.__init__()
-
-    @contextlib.contextmanager
-    def place(self, wake: Wake) -> Iterator[Wake]:
-        """Stand in the line until the end of the block, however it ends."""
-        try:
-            with self.lock:
-                self.places.append(wake)
-                wake_first(self.places)
-            yield wake
-        finally:
-            with self.lock, contextlib.suppress(ValueError):  # it was dropped
-                self.places.remove(wake)
-                wake_first(self.places)
+@contextlib.contextmanager
+def stand_in(line: WaitingLine, wake: Function) -> Iterator[Function]:
+    """Stand in a line until the block ends; wake is called when this place is first."""
+    try:
+        with line.lock:
+            line.places.append(wake)
+            wake_first(line.places)
+        yield wake
+    finally:
+        with line.lock, contextlib.suppress(ValueError):  # it was dropped
+            line.places.remove(wake)
+            wake_first(line.places)
 
 
-class Limiter:
-    """At most max_calls starts in any window [t, t + period).
+def wait_in(line: WaitingLine, sleep: Function) -> None:
+    """Wait in a line until a call may start; only this thread stands still."""
+    turn = threading.Event()
+    with stand_in(line, turn.set) as place:
+        turn.wait()
+        while wait := line.start(place):
+            sleep(wait)
+
+
+async def wait_in_async(line: WaitingLine) -> None:
+    """Wait in a line until a call may start; only this task stands still."""
+    turn, loop = asyncio.Event(), asyncio.get_running_loop()
+    wake = functools.partial(loop.call_soon_threadsafe, turn.set)
+    with stand_in(line, wake) as place:
+        await turn.wait()
+        while wait := line.start(place):
+            await asyncio.sleep(wait - 0.001)  # its timers end up to 1 ms late
+
+
+class RateLimiter:
+    """At most max_calls starts in any window [t, t + period); also a decorator.
 
     First come, first served, for threads and for tasks of any event loop. period, clock
-    and sleep are in seconds. ValueError for a limit that cannot be.
+    and sleep are in seconds. ValueError for a limit that lets no call through.
     """
 
     def __init__(
@@ -96,73 +120,50 @@ class Limiter:
         max_calls: int,
         period: float,
         *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], object] = time.sleep,
+        clock: Function = time.monotonic,
+        sleep: Function = time.sleep,
     ) -> None:
-        self._window = SlidingWindow(max_calls, period, clock)
-        self._line, self._sleep = WaitingLine(), sleep
-
-    def _start(self, place: Wake | None = None) -> float:
-        """Start a call and return 0.0, or return the seconds to wait.
-
-        place: that of the caller in the line; None if it is in no line.
-        """
-        line = self._line
-        line.check_process()
-        with line.lock:
-            if line.places and line.places[0] is not place:
-                return math.inf
-            return self._window.start()
-
-
-class WaitingLimiter(Limiter):
-    """The limiter, with a wait for those who may not start yet."""
+        self._line = WaitingLine(SlidingWindow(max_calls, period, clock))
+        self._sleep = sleep
 
     def acquire(self) -> None:
         """Wait until a call may start; only this thread stands still."""
-        if self._start():
-            turn = threading.Event()
-            with self._line.place(turn.set) as place:
-                turn.wait()
-                while wait := self._start(place):
-                    self._sleep(wait)
+        if self._line.start():
+            wait_in(self._line, self._sleep)
 
     async def acquire_async(self) -> None:
         """Wait until a call may start; only this task stands still."""
-        if self._start():
-            turn, loop = asyncio.Event(), asyncio.get_running_loop()
-            wake = functools.partial(loop.call_soon_threadsafe, turn.set)
-            with self._line.place(wake) as place:
-                await turn.wait()
-                while wait := self._start(place):
-                    await asyncio.sleep(wait - 0.001)  # timers end up to 1 ms late
-
-
-class RateLimiter(WaitingLimiter):
-    """The limiter, as a decorator too: each call of the function waits for its start.
-
-    What returns an awaitable is async, whether or not it is an `async def`.
-    """
+        if self._line.start():
+            await wait_in_async(self._line)
 
     def __call__(self, function: Function) -> Function:
-        """Return function with a wait before each call. TypeError for a generator."""
-        check_function(function)
-        is_async = inspect.iscoroutinefunction(function)
+        """Return function with a wait before each call; see limit_calls."""
+        return limit_calls(self, function)
 
-        async def call_async(*args: Any, **kwargs: Any) -> Any:
-            await self.acquire_async()
-            return await function(*args, **kwargs)
 
-        def call(*args: Any, **kwargs: Any) -> Any:
-            nonlocal is_async
-            if is_async:
-                return call_async(*args, **kwargs)
-            self.acquire()
-            result = function(*args, **kwargs)
-            is_async = inspect.isawaitable(result)  # nobody knows before
-            return result
+def limit_calls(limiter: RateLimiter, function: Function) -> Function:
+    """Return function with a wait before each call.
 
-        return functools.wraps(function)(call_async if is_async else call)
+    What returns an awaitable is async, whether or not it is an `async def`; if nobody
+    can tell before, its first call does. Raises TypeError for a generator.
+    """
+    check_function(function)
+    is_async = inspect.iscoroutinefunction(function)
+
+    async def call_async(*args: Any, **kwargs: Any) -> Any:
+        await limiter.acquire_async()
+        return await function(*args, **kwargs)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal is_async
+        if is_async:
+            return call_async(*args, **kwargs)
+        limiter.acquire()
+        result = function(*args, **kwargs)
+        is_async = inspect.isawaitable(result)
+        return result
+
+    return functools.wraps(function)(call_async if is_async else call)
 
 
 class APIClientWithRateLimit(StreamingAPIClient):
