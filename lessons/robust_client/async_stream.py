@@ -13,7 +13,7 @@ from .sse import EventParser
 from .stream import BROKEN, PATH, Answer, check_end, check_stream, is_stream
 
 
-async def open_stream(response: httpx.Response) -> None:
+async def check_stream_async(response: httpx.Response) -> None:
     """Raise what a plain call raises if a reply is no event stream."""
     if not is_stream(response):
         try:
@@ -23,20 +23,20 @@ async def open_stream(response: httpx.Response) -> None:
     check_stream(response)
 
 
-async def pieces_of(response: httpx.Response) -> AsyncIterator[str]:
+async def pieces_of_async(response: httpx.Response) -> AsyncIterator[str]:
     """Yield the text of a streamed answer; raise an error unless it is whole."""
-    answer, parser = Answer(), EventParser()
+    answer, parser, cause = Answer(), EventParser(), None
     async with aclosing(response):
-        await open_stream(response)
+        await check_stream_async(response)
         try:
             async for chunk in response.aiter_bytes():
                 for text in answer.read(parser.feed(chunk)):
                     yield text
                 if answer.is_done:
                     break
-        except BROKEN as cause:
-            check_end(answer, cause)
-    check_end(answer)
+        except BROKEN as error:
+            cause = error
+    check_end(answer, cause)
 
 
 class StreamingAsyncClient(RobustAsyncClient):
@@ -61,5 +61,5 @@ class StreamingAsyncClient(RobustAsyncClient):
     async def _pieces(self, body: dict[str, Any]) -> AsyncIterator[str]:
         async with self._slots:
             response = await self._send("POST", PATH, body, stream=True)
-            async for piece in pieces_of(response):
+            async for piece in pieces_of_async(response):
                 yield piece

@@ -1,6 +1,7 @@
 """Lesson 07: answers that arrive word by word, and how to know that one is whole."""
 
 import json
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import httpx
 import requests
 
-from .chat import chat_body, join_parts
+from .chat import BAD_ENDS, chat_body, join_parts
 from .errors import (
     APIError,
     InvalidResponseError,
@@ -82,8 +83,8 @@ class Answer:
     """A streamed answer: its text so far, and whether it is whole."""
 
     def __init__(self) -> None:
-        self.text = ""
-        self.has_choice = self.is_done = self.is_finished = False
+        self.text, self.reason = "", None  # the reason is the finish_reason
+        self.has_choice = self.is_done = False
 
     def read(self, events: Iterable[ServerSentEvent]) -> Iterator[str]:
         """Yield the text that events bring, up to [DONE]; see read_event."""
@@ -98,27 +99,31 @@ class Answer:
     def _add(self, found: tuple[str, str | None] | None) -> Iterator[str]:
         text, reason = found or ("", None)
         self.has_choice = self.has_choice or found is not None
-        self.is_finished = self.is_finished or bool(reason)
-        self.text += text
+        self.reason, self.text = reason or self.reason, self.text + text
         if text:
             yield text
 
 
 def check_end(answer: Answer, cause: Exception | None = None) -> None:
-    """Raise IncompleteStreamError if an answer is not whole.
+    """Raise IncompleteStreamError if no end was seen: no finish_reason, no [DONE].
 
-    cause: what broke off the connection.
+    Warn of a whole stream with half an answer, or none. cause: what broke it off.
     """
-    if not answer.is_finished and not (answer.is_done and answer.has_choice):
-        message = f"the stream ended after {len(answer.text)} characters"
+    facts = f"after {len(answer.text)} characters"
+    if not answer.reason and not (answer.is_done and answer.has_choice):
+        message = f"the stream ended {facts}"
         raise IncompleteStreamError(message, answer.text, status=200) from cause
+    if answer.reason in BAD_ENDS or not answer.text:
+        warnings.warn(f"the answer ended {facts}: {answer.reason}", stacklevel=2)
 
 
 def is_stream(response: requests.Response | httpx.Response) -> bool:
-    """Say whether a reply is an event stream; some servers send no Content-Type."""
+    """Say whether a reply is an event stream; some servers send no Content-Type.
+
+    Source: WHATWG HTML standard, section 9.2.3.
+    """
     kind = response.headers.get("Content-Type", "text/event-stream").partition(";")[0]
-    is_event_stream = kind.strip().lower() == "text/event-stream"
-    return response.status_code // 100 == 2 and is_event_stream
+    return response.status_code == 200 and kind.strip().lower() == "text/event-stream"
 
 
 def check_stream(response: requests.Response | httpx.Response) -> None:
@@ -144,12 +149,12 @@ def arriving(response: requests.Response) -> Iterator[bytes]:
 
 def pieces_of(response: requests.Response) -> Iterator[str]:
     """Yield the text of a streamed answer; raise an error unless it is whole."""
-    answer = Answer()
+    answer, cause = Answer(), None
     try:
         yield from answer.read(iter_sse(arriving(response)))
-    except BROKEN as cause:
-        check_end(answer, cause)
-    check_end(answer)
+    except BROKEN as error:
+        cause = error
+    check_end(answer, cause)
 
 
 class StreamingAPIClient(RobustAPIClient):
