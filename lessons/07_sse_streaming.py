@@ -3,7 +3,7 @@
 One answer comes from the API of your choice, as it arrives. Then the mock server breaks
 four streams, once for the reader that most tutorials show and once for the client of
 this lesson. The same client repeats a stream that fails before its first word, and only
-such a stream. At last two answers arrive at once under asyncio.
+such a stream. Finally, two answers arrive at once under asyncio.
 The pieces are in robust_client/sse.py, stream.py and async_stream.py.
 It takes about two seconds:
 python lessons/07_sse_streaming.py

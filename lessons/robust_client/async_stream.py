@@ -6,11 +6,18 @@ from typing import Any
 
 import httpx
 
-from .chat import chat_body
 from .errors import error_from_exception
 from .retry import RobustAsyncClient
 from .sse import EventParser
-from .stream import BROKEN, PATH, Answer, check_end, check_stream, is_stream
+from .stream import (
+    BROKEN,
+    PATH,
+    Answer,
+    check_end,
+    check_stream,
+    is_stream,
+    stream_body,
+)
 
 
 async def check_stream_async(response: httpx.Response) -> None:
@@ -46,7 +53,7 @@ class StreamingAsyncClient(RobustAsyncClient):
         self, messages: list[dict[str, Any]], model: str | None = None
     ) -> AsyncIterator[str]:
         """Yield the text of an answer as it arrives; see StreamingAPIClient."""
-        body = chat_body(messages, model or self.model, 0.7, 2000) | {"stream": True}
+        body = stream_body(messages, model or self.model)
         first, pieces = await self._retry(self._begin)(body)
         async with aclosing(pieces):
             if first:

@@ -9,15 +9,7 @@ from typing import Any
 import httpx
 import requests
 
-from .chat import BAD_ENDS, chat_body, join_parts
-from .errors import (
-    APIError,
-    InvalidResponseError,
-    checked_body,
-    decide,
-    error_from_exception,
-)
-from .replies import describe_reply, error_in
+from . import chat, errors, replies
 from .retry import RobustAPIClient
 from .sse import ServerSentEvent, iter_sse
 
@@ -26,7 +18,12 @@ KNOWN = {"choices", "usage"}  # what a chunk may hold
 BROKEN = (requests.RequestException, httpx.HTTPError)  # raised while a body is read
 
 
-class StreamError(APIError):
+def stream_body(messages: list[dict[str, Any]], model: str) -> dict[str, Any]:
+    """Return the body of a request for a streamed answer; see chat_body."""
+    return chat.chat_body(messages, model, 0.7, 2000) | {"stream": True}
+
+
+class StreamError(errors.APIError):
     """The server reported an error in the stream. partial: the text so far."""
 
     def __init__(self, message: str, partial: str = "", **facts: Any) -> None:
@@ -42,8 +39,8 @@ class IncompleteStreamError(StreamError):
 
 def error_from_event(event: ServerSentEvent, partial: str) -> StreamError:
     """Return the error that an event reports; the table says if it can be repeated."""
-    message, code, names = describe_reply(200, event.data.encode())
-    error_class, advice = decide(names | {"2xx"})
+    message, code, names = replies.describe_reply(200, event.data.encode())
+    error_class, advice = errors.decide(names | {"2xx"})
     error = StreamError(message, partial, status=200, code=code)
     error.is_retryable = error_class.is_retryable
     error.add_note(advice)
@@ -54,8 +51,8 @@ def read_delta(chunk: dict[str, Any]) -> tuple[str, str | None] | None:
     """Return a chunk's new text and its finish_reason; None if it has no choice."""
     for choice in chunk.get("choices") or []:  # the chunk with the usage has none
         if choice.get("index", 0) == 0:
-            delta = choice.get("delta") or {}
-            return join_parts(delta.get("content")) or "", choice.get("finish_reason")
+            content = (choice.get("delta") or {}).get("content")
+            return chat.join_parts(content) or "", choice.get("finish_reason")
     if not chunk.keys() & KNOWN and chunk.get("type") != "ping":
         raise ValueError("neither an answer nor a note that is known")
     return None
@@ -71,12 +68,12 @@ def read_event(event: ServerSentEvent, so_far: str) -> tuple[str, str | None] | 
         raise error_from_event(event, so_far)
     try:
         chunk = json.loads(event.data)
-        if error_in(chunk) is not None:
+        if replies.error_in(chunk) is not None:
             raise error_from_event(event, so_far)
         return read_delta(chunk)
     except (ValueError, TypeError, AttributeError, RecursionError) as cause:
         message = f"a damaged event: {event.data[:60]!r}"
-        raise InvalidResponseError(message, status=200) from cause
+        raise errors.InvalidResponseError(message, status=200) from cause
 
 
 class Answer:
@@ -113,7 +110,7 @@ def check_end(answer: Answer, cause: Exception | None = None) -> None:
     if not answer.reason and not (answer.is_done and answer.has_choice):
         message = f"the stream ended {facts}"
         raise IncompleteStreamError(message, answer.text, status=200) from cause
-    if answer.reason in BAD_ENDS or not answer.text:
+    if answer.reason in chat.BAD_ENDS or not answer.text:
         warnings.warn(f"the answer ended {facts}: {answer.reason}", stacklevel=2)
 
 
@@ -131,10 +128,10 @@ def check_stream(response: requests.Response | httpx.Response) -> None:
     if is_stream(response):
         return
     try:
-        checked_body(response)
+        errors.checked_body(response)
     except BROKEN as cause:
-        raise error_from_exception(cause) from cause
-    raise InvalidResponseError("a reply in one piece, and no stream", status=200)
+        raise errors.error_from_exception(cause) from cause
+    raise errors.InvalidResponseError("a reply in one piece, and no stream", status=200)
 
 
 def arriving(response: requests.Response) -> Iterator[bytes]:
@@ -168,7 +165,7 @@ class StreamingAPIClient(RobustAPIClient):
         What fails before the first text is repeated as a plain call is. Raises what a
         plain call raises, or StreamError or IncompleteStreamError with the text so far.
         """
-        body = chat_body(messages, model or self.model, 0.7, 2000) | {"stream": True}
+        body = stream_body(messages, model or self.model)
         first, pieces = self._retry(self._begin)(body)
         with closing(pieces):
             if first:
