@@ -13,7 +13,7 @@ Sample run:
 
     Talking to: the mock server on this machine (127.0.0.1), model mock-small
     The sky is blue because air scatters blue light more than red light.
-    first piece after 0.06 s, whole after 0.50 s
+    first piece after 0.04 s, whole after 0.45 s
 
     fault                        tutorial             robust_client
     no_space()                   ''                   'Hello! 你好! 👋'
@@ -25,13 +25,13 @@ Sample run:
     fails after its third word: 'Hello! 你' IncompleteStreamError
     n  t(s)  conn  request                    status  fault                     end
     1  0.00  #1    POST /v1/chat/completions  503     status(503)               complete
-    2  0.16  #1    POST /v1/chat/completions  200     stream_error()            complete
-    3  0.19  #2    POST /v1/chat/completions  200     -                         complete
-    4  0.39  #3    POST /v1/chat/completions  200     truncate(after_events=3)  complete
+    2  0.01  #1    POST /v1/chat/completions  200     stream_error()            complete
+    3  0.09  #2    POST /v1/chat/completions  200     -                         complete
+    4  0.28  #3    POST /v1/chat/completions  200     truncate(after_events=3)  complete
 
     The sky is blue because air scatters blue light more than red light.
     Hello! 你好! 👋
-    both after 0.58 s
+    both after 0.48 s
 """
 
 import argparse

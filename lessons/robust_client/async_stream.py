@@ -68,5 +68,6 @@ class StreamingAsyncClient(RobustAsyncClient):
     async def _pieces(self, body: dict[str, Any]) -> AsyncIterator[str]:
         async with self._slots:
             response = await self._send("POST", PATH, body, stream=True)
-            async for piece in pieces_of_async(response):
-                yield piece
+            async with aclosing(pieces_of_async(response)) as pieces:
+                async for piece in pieces:
+                    yield piece

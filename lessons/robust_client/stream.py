@@ -47,18 +47,21 @@ def error_from_event(event: ServerSentEvent, partial: str) -> StreamError:
     return error
 
 
-def read_delta(chunk: dict[str, Any]) -> tuple[str, str | None] | None:
-    """Return a chunk's new text and its finish_reason; None if it has no choice."""
+def read_delta(chunk: dict[str, Any]) -> tuple[str, str | None]:
+    """Return a chunk's new text, "" if it has none, and its finish_reason.
+
+    Raises ValueError for what is neither a part of an answer nor a note.
+    """
     for choice in chunk.get("choices") or []:  # the chunk with the usage has none
         if choice.get("index", 0) == 0:
             content = (choice.get("delta") or {}).get("content")
             return chat.join_parts(content) or "", choice.get("finish_reason")
     if not chunk.keys() & KNOWN and chunk.get("type") != "ping":
-        raise ValueError("neither an answer nor a note that is known")
-    return None
+        raise ValueError("neither a part of an answer nor a note")
+    return "", None
 
 
-def read_event(event: ServerSentEvent, so_far: str) -> tuple[str, str | None] | None:
+def read_event(event: ServerSentEvent, so_far: str) -> tuple[str, str | None]:
     """Return what read_delta finds in an event.
 
     Raises StreamError for an error that the server reports, with the text so far, and
@@ -77,11 +80,11 @@ def read_event(event: ServerSentEvent, so_far: str) -> tuple[str, str | None] | 
 
 
 class Answer:
-    """A streamed answer: its text so far, and whether it is whole."""
+    """A streamed answer: its text so far, and the ends of it that were seen."""
 
     def __init__(self) -> None:
-        self.text, self.reason = "", None  # the reason is the finish_reason
-        self.has_choice = self.is_done = False
+        self.text, self.is_done = "", False  # it is done after [DONE]
+        self.reason: str | None = None  # the finish_reason
 
     def read(self, events: Iterable[ServerSentEvent]) -> Iterator[str]:
         """Yield the text that events bring, up to [DONE]; see read_event."""
@@ -91,27 +94,23 @@ class Answer:
                 self.is_done = True
                 return
             if data:  # an empty one keeps the connection open
-                yield from self._add(read_event(event, self.text))
-
-    def _add(self, found: tuple[str, str | None] | None) -> Iterator[str]:
-        text, reason = found or ("", None)
-        self.has_choice = self.has_choice or found is not None
-        self.reason, self.text = reason or self.reason, self.text + text
-        if text:
-            yield text
+                text, reason = read_event(event, self.text)
+                self.text, self.reason = self.text + text, reason or self.reason
+                if text:
+                    yield text
 
 
 def check_end(answer: Answer, cause: Exception | None = None) -> None:
-    """Raise IncompleteStreamError if no end was seen: no finish_reason, no [DONE].
+    """Raise IncompleteStreamError if no end was seen: a finish_reason, or a text and
+    [DONE]. Warn of a whole stream with half an answer, or none.
 
-    Warn of a whole stream with half an answer, or none. cause: what broke it off.
+    cause: what broke off the connection.
     """
-    facts = f"after {len(answer.text)} characters"
-    if not answer.reason and not (answer.is_done and answer.has_choice):
-        message = f"the stream ended {facts}"
+    message = f"the stream ended after {len(answer.text)} characters"
+    if not answer.reason and not (answer.is_done and answer.text):
         raise IncompleteStreamError(message, answer.text, status=200) from cause
     if answer.reason in chat.BAD_ENDS or not answer.text:
-        warnings.warn(f"the answer ended {facts}: {answer.reason}", stacklevel=2)
+        warnings.warn(f"{message}: {answer.reason}", stacklevel=2)
 
 
 def is_stream(response: requests.Response | httpx.Response) -> bool:
