@@ -6,14 +6,21 @@ from typing import Any
 
 import httpx
 
-from .chat import chat_body
-from .errors import error_from_exception
+from .errors import add_request_id, error_from_exception
 from .retry import RobustAsyncClient
 from .sse import EventParser
-from .stream import BROKEN, PATH, Answer, check_end, check_stream, is_stream, named
+from .stream import (
+    BROKEN,
+    PATH,
+    Answer,
+    check_end,
+    check_stream,
+    is_stream,
+    stream_body,
+)
 
 
-async def open_stream(response: httpx.Response) -> None:
+async def check_stream_async(response: httpx.Response) -> None:
     """Raise what a plain call raises if a reply is no event stream."""
     if not is_stream(response):
         try:
@@ -23,21 +30,21 @@ async def open_stream(response: httpx.Response) -> None:
     check_stream(response)
 
 
-async def pieces_of(response: httpx.Response) -> AsyncIterator[str]:
+async def pieces_of_async(response: httpx.Response) -> AsyncIterator[str]:
     """Yield the text of a streamed answer; raise an error unless it is whole."""
-    answer, parser = Answer(), EventParser()
+    answer, parser, cause = Answer(), EventParser(), None
     async with aclosing(response):
-        await open_stream(response)
-        with named(response):
+        await check_stream_async(response)
+        with add_request_id(response):
             try:
                 async for chunk in response.aiter_bytes():
                     for text in answer.read(parser.feed(chunk)):
                         yield text
                     if answer.is_done:
                         break
-            except BROKEN as cause:
-                check_end(answer, cause)
-            check_end(answer)
+            except BROKEN as error:
+                cause = error
+            check_end(answer, cause)
 
 
 class StreamingAsyncClient(RobustAsyncClient):
@@ -47,7 +54,7 @@ class StreamingAsyncClient(RobustAsyncClient):
         self, messages: list[dict[str, Any]], model: str | None = None
     ) -> AsyncIterator[str]:
         """Yield the text of an answer as it arrives; see StreamingAPIClient."""
-        body = chat_body(messages, model or self.model, 0.7, 2000) | {"stream": True}
+        body = stream_body(messages, model or self.model)
         first, pieces = await self._retry(self._begin)(body)
         async with aclosing(pieces):
             if first:
@@ -62,5 +69,6 @@ class StreamingAsyncClient(RobustAsyncClient):
     async def _pieces(self, body: dict[str, Any]) -> AsyncIterator[str]:
         async with self._slots:
             response = await self._send("POST", PATH, body, stream=True)
-            async for piece in pieces_of(response):
-                yield piece
+            async with aclosing(pieces_of_async(response)) as pieces:
+                async for piece in pieces:
+                    yield piece

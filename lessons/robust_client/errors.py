@@ -4,10 +4,9 @@ Sources: RFC 9110, section 15; https://platform.openai.com/docs/guides/error-cod
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
-
-import httpx
-import requests
 
 from .batch import AsyncOpenAIClient
 from .chat import OpenAIClient, refuse_redirect
@@ -158,6 +157,16 @@ def checked_body(response: Any) -> Any:
     raise error_from_response(response)
 
 
+@contextmanager
+def add_request_id(response: Any) -> Iterator[None]:
+    """Put the request id of a reply into the errors that its body leads to."""
+    try:
+        yield
+    except APIError as error:
+        error.request_id = response.headers.get("x-request-id")
+        raise
+
+
 class CheckedAPIClient(OpenAIClient):
     """The same client; every failure of a call is an APIError, as DECISIONS says."""
 
@@ -167,7 +176,7 @@ class CheckedAPIClient(OpenAIClient):
         except FAILURES as cause:
             raise error_from_exception(cause) from cause
 
-    def _handle_response(self, response: requests.Response) -> Any:
+    def _handle_response(self, response: Any) -> Any:
         return checked_body(response)
 
 
@@ -180,7 +189,7 @@ class CheckedAsyncClient(AsyncOpenAIClient):
         except FAILURES as cause:
             raise error_from_exception(cause) from cause
 
-    def _handle_response(self, response: httpx.Response) -> Any:
+    def _handle_response(self, response: Any) -> Any:
         return checked_body(response)
 
     def _find_answer(self, reply: dict[str, Any]) -> str:

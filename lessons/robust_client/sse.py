@@ -69,10 +69,10 @@ class Block:
         elif name == "retry" and value.isascii() and value.isdecimal():
             self.retry = int(value[:4000])  # int() refuses 4,301 digits
 
-    def end(self) -> ServerSentEvent:
-        """Return the event, and begin the next one; the id stays."""
+    def end(self) -> ServerSentEvent | None:
+        """Return the event, or None if it has no data; begin the next. The id stays."""
         kind, data = self.event or "message", "\n".join(self.data)
-        event = ServerSentEvent(kind, data, self.id, self.retry)
+        event = ServerSentEvent(kind, data, self.id, self.retry) if self.data else None
         self.event, self.data, self.retry = "", [], None
         return event
 
@@ -94,9 +94,7 @@ class EventParser:
             if line:
                 name, _, value = line.partition(":")  # the name of a comment is empty
                 block.take(name, value.removeprefix(" "))
-                continue
-            has_data, event = bool(block.data), block.end()
-            if has_data:
+            elif event := block.end():
                 events.append(event)
         return events
 

@@ -1,22 +1,15 @@
 """Lesson 07: answers that arrive word by word, and how to know that one is whole."""
 
 import json
+import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import Any
 
 import httpx
 import requests
 
-from .chat import chat_body, join_parts
-from .errors import (
-    APIError,
-    InvalidResponseError,
-    checked_body,
-    decide,
-    error_from_exception,
-)
-from .replies import describe_reply, error_in
+from . import chat, errors, replies
 from .retry import RobustAPIClient
 from .sse import ServerSentEvent, iter_sse
 
@@ -25,7 +18,12 @@ KNOWN = {"choices", "usage"}  # what a chunk may hold
 BROKEN = (requests.RequestException, httpx.HTTPError)  # raised while a body is read
 
 
-class StreamError(APIError):
+def stream_body(messages: list[dict[str, Any]], model: str) -> dict[str, Any]:
+    """Return the body of a request for a streamed answer; see chat_body."""
+    return chat.chat_body(messages, model, 0.7, 2000) | {"stream": True}
+
+
+class StreamError(errors.APIError):
     """The server reported an error in the stream. partial: the text so far."""
 
     def __init__(self, message: str, partial: str = "", **facts: Any) -> None:
@@ -41,26 +39,29 @@ class IncompleteStreamError(StreamError):
 
 def error_from_event(event: ServerSentEvent, partial: str) -> StreamError:
     """Return the error that an event reports; the table says if it can be repeated."""
-    message, code, names = describe_reply(200, event.data.encode())
-    error_class, advice = decide(names | {"2xx"})
+    message, code, names = replies.describe_reply(200, event.data.encode())
+    error_class, advice = errors.decide(names | {"2xx"})
     error = StreamError(message, partial, status=200, code=code)
     error.is_retryable = error_class.is_retryable
     error.add_note(advice)
     return error
 
 
-def read_delta(chunk: dict[str, Any]) -> tuple[str, str | None] | None:
-    """Return a chunk's new text and its finish_reason; None if it has no choice."""
+def read_delta(chunk: dict[str, Any]) -> tuple[str, str | None]:
+    """Return a chunk's new text, "" if it has none, and its finish_reason.
+
+    Raises ValueError for what is neither a part of an answer nor a note.
+    """
     for choice in chunk.get("choices") or []:  # the chunk with the usage has none
         if choice.get("index", 0) == 0:
-            delta = choice.get("delta") or {}
-            return join_parts(delta.get("content")) or "", choice.get("finish_reason")
+            content = (choice.get("delta") or {}).get("content")
+            return chat.join_parts(content) or "", choice.get("finish_reason")
     if not chunk.keys() & KNOWN and chunk.get("type") != "ping":
-        raise ValueError("neither an answer nor a note that is known")
-    return None
+        raise ValueError("neither a part of an answer nor a note")
+    return "", None
 
 
-def read_event(event: ServerSentEvent, so_far: str) -> tuple[str, str | None] | None:
+def read_event(event: ServerSentEvent, so_far: str) -> tuple[str, str | None]:
     """Return what read_delta finds in an event.
 
     Raises StreamError for an error that the server reports, with the text so far, and
@@ -70,20 +71,20 @@ def read_event(event: ServerSentEvent, so_far: str) -> tuple[str, str | None] | 
         raise error_from_event(event, so_far)
     try:
         chunk = json.loads(event.data)
-        if error_in(chunk) is not None:
+        if replies.error_in(chunk) is not None:
             raise error_from_event(event, so_far)
         return read_delta(chunk)
     except (ValueError, TypeError, AttributeError, RecursionError) as cause:
         message = f"a damaged event: {event.data[:60]!r}"
-        raise InvalidResponseError(message, status=200) from cause
+        raise errors.InvalidResponseError(message, status=200) from cause
 
 
 class Answer:
-    """A streamed answer: its text so far, and whether it is whole."""
+    """A streamed answer: its text so far, and the ends of it that were seen."""
 
     def __init__(self) -> None:
-        self.text = ""
-        self.has_choice = self.is_done = self.is_finished = False
+        self.text, self.is_done = "", False  # it is done after [DONE]
+        self.reason: str | None = None  # the finish_reason
 
     def read(self, events: Iterable[ServerSentEvent]) -> Iterator[str]:
         """Yield the text that events bring, up to [DONE]; see read_event."""
@@ -93,32 +94,32 @@ class Answer:
                 self.is_done = True
                 return
             if data:  # an empty one keeps the connection open
-                yield from self._add(read_event(event, self.text))
-
-    def _add(self, found: tuple[str, str | None] | None) -> Iterator[str]:
-        text, reason = found or ("", None)
-        self.has_choice = self.has_choice or found is not None
-        self.is_finished = self.is_finished or bool(reason)
-        self.text += text
-        if text:
-            yield text
+                text, reason = read_event(event, self.text)
+                self.text, self.reason = self.text + text, reason or self.reason
+                if text:
+                    yield text
 
 
 def check_end(answer: Answer, cause: Exception | None = None) -> None:
-    """Raise IncompleteStreamError if an answer is not whole.
+    """Raise IncompleteStreamError if no end was seen: a finish_reason, or a text and
+    [DONE]. Warn of a whole stream with half an answer, or none.
 
     cause: what broke off the connection.
     """
-    if not answer.is_finished and not (answer.is_done and answer.has_choice):
-        message = f"the stream ended after {len(answer.text)} characters"
+    message = f"the stream ended after {len(answer.text)} characters"
+    if not answer.reason and not (answer.is_done and answer.text):
         raise IncompleteStreamError(message, answer.text, status=200) from cause
+    if answer.reason in chat.BAD_ENDS or not answer.text:
+        warnings.warn(f"{message}: {answer.reason}", stacklevel=2)
 
 
 def is_stream(response: requests.Response | httpx.Response) -> bool:
-    """Say whether a reply is an event stream; some servers send no Content-Type."""
+    """Say whether a reply is an event stream; some servers send no Content-Type.
+
+    Source: WHATWG HTML standard, section 9.2.3.
+    """
     kind = response.headers.get("Content-Type", "text/event-stream").partition(";")[0]
-    is_event_stream = kind.strip().lower() == "text/event-stream"
-    return response.status_code // 100 == 2 and is_event_stream
+    return response.status_code == 200 and kind.strip().lower() == "text/event-stream"
 
 
 def check_stream(response: requests.Response | httpx.Response) -> None:
@@ -126,10 +127,10 @@ def check_stream(response: requests.Response | httpx.Response) -> None:
     if is_stream(response):
         return
     try:
-        checked_body(response)
+        errors.checked_body(response)
     except BROKEN as cause:
-        raise error_from_exception(cause) from cause
-    raise InvalidResponseError("a reply in one piece, and no stream", status=200)
+        raise errors.error_from_exception(cause) from cause
+    raise errors.InvalidResponseError("a reply in one piece, and no stream", status=200)
 
 
 def arriving(response: requests.Response) -> Iterator[bytes]:
@@ -142,25 +143,15 @@ def arriving(response: requests.Response) -> Iterator[bytes]:
     return response.iter_content(chunk_size=None if is_chunked else 1)
 
 
-@contextmanager
-def named(response: requests.Response | httpx.Response) -> Iterator[None]:
-    """Put the request id of a reply into the errors of its stream."""
-    try:
-        yield
-    except APIError as error:
-        error.request_id = response.headers.get("x-request-id")
-        raise
-
-
 def pieces_of(response: requests.Response) -> Iterator[str]:
     """Yield the text of a streamed answer; raise an error unless it is whole."""
-    answer = Answer()
-    with named(response):
+    answer, cause = Answer(), None
+    with errors.add_request_id(response):
         try:
             yield from answer.read(iter_sse(arriving(response)))
-        except BROKEN as cause:
-            check_end(answer, cause)
-        check_end(answer)
+        except BROKEN as error:
+            cause = error
+        check_end(answer, cause)
 
 
 class StreamingAPIClient(RobustAPIClient):
@@ -174,7 +165,7 @@ class StreamingAPIClient(RobustAPIClient):
         What fails before the first text is repeated as a plain call is. Raises what a
         plain call raises, or StreamError or IncompleteStreamError with the text so far.
         """
-        body = chat_body(messages, model or self.model, 0.7, 2000) | {"stream": True}
+        body = stream_body(messages, model or self.model)
         first, pieces = self._retry(self._begin)(body)
         with closing(pieces):
             if first:
