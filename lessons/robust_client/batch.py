@@ -49,7 +49,7 @@ def open_http(
     return httpx.AsyncClient(auth=authorize, **options)
 
 
-async def send(
+async def send_request(
     http: httpx.AsyncClient, request: httpx.Request, **more: Any
 ) -> httpx.Response:
     """Send a request. What aiohttp raises with the key in its repr becomes httpx's."""
@@ -120,7 +120,7 @@ class AsyncConnection(Account, AbstractAsyncContextManager):
     async def _send(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         """Send a request and return its response. A redirect is not followed."""
         request = self.http.build_request(method, self.base_url + path, json=body)
-        return await send(self.http, request, **more)
+        return await send_request(self.http, request, **more)
 
     async def close(self) -> None:
         """Close all connections; the end of an `async with` block does this too."""
