@@ -1,7 +1,7 @@
 """Lesson 04: many calls under way at once, never above a bound, and no answer lost."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from .chat import Account, chat_body, find_text, read_json
 
 TIMEOUT = httpx.Timeout(30.0, connect=3.05)  # seconds: of silence, and to connect
 Result = str | Exception
+Ask = Callable[[str], Awaitable[str]]
 
 
 class BatchError(Exception):
@@ -29,7 +30,7 @@ class BatchError(Exception):
 
 def check_queries(queries: Iterable[str]) -> None:
     """Raise TypeError for a single text, which is a row of letters to Python."""
-    if isinstance(queries, str) or not isinstance(queries, Iterable):
+    if isinstance(queries, str | bytes) or not isinstance(queries, Iterable):
         raise TypeError(f"queries must be several texts, such as a list: {queries!r}")
 
 
@@ -57,29 +58,32 @@ async def settle(call: Awaitable[str]) -> Result:
         return error
 
 
-async def run_workers(
-    ask: Callable[[str], Awaitable[str]],
-    queries: Iterable[str],
-    count: int,
+async def work(
+    turns: Iterator[tuple[int, str]],
+    ask: Ask,
+    results: dict[int, Result],
     on_done: Callable[[], object],
+) -> None:
+    """Take a query and its number from turns, ask, and again until none is left."""
+    for number, query in turns:
+        results[number] = await settle(ask(query))
+        on_done()
+
+
+async def run_workers(
+    ask: Ask, queries: Iterable[str], count: int, on_done: Callable[[], object]
 ) -> list[Result]:
     """Ask each query, count at a time; return answers and exceptions in their order.
 
-    A worker takes the next query when it is done with its last, so that there are never
-    more tasks than workers. An error of queries or on_done ends all and gets out.
+    There are count tasks, however many queries there are, and a query is read when its
+    turn comes. An error raised by queries or on_done stops all calls and is raised.
     """
     results: dict[int, Result] = {}
     turns = enumerate(queries)  # one for all workers
-
-    async def work() -> None:
-        for number, query in turns:
-            results[number] = await settle(ask(query))
-            on_done()
-
     try:
         async with asyncio.TaskGroup() as workers:
             for _ in range(count):
-                workers.create_task(work())
+                workers.create_task(work(turns, ask, results, on_done))
     except ExceptionGroup as group:
         raise group.exceptions[0] from None
     return [results[number] for number in range(len(results))]
@@ -147,7 +151,9 @@ class AsyncChatClient(AsyncConnection):
 
 
 async def ask_once(client: AsyncChatClient, system_prompt: str, query: str) -> str:
-    """Return the answer to one query."""
+    """Return the answer to one query. Raises TypeError if it is not a text."""
+    if not isinstance(query, str):
+        raise TypeError(f"a query must be a text, not {query!r}")
     messages = [{"role": "system", "content": system_prompt}]
     messages.append({"role": "user", "content": query})
     return client._find_answer(await client.chat_completion(messages))
