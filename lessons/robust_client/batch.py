@@ -11,6 +11,7 @@ import httpx
 from .chat import Account, chat_body, find_text, read_json
 
 TIMEOUT = httpx.Timeout(30.0, connect=3.05)  # seconds: of silence, and to connect
+PROMPT = "You are a helpful assistant."
 Result = str | Exception
 Ask = Callable[[str], Awaitable[str]]
 
@@ -58,20 +59,18 @@ async def settle(call: Awaitable[str]) -> Result:
         return error
 
 
-async def work(
-    turns: Iterator[tuple[int, str]],
-    ask: Ask,
-    results: dict[int, Result],
-    on_done: Callable[[], object],
-) -> None:
-    """Take a query and its number from turns, ask, and again until none is left."""
+async def work(turns: Iterator, ask: Ask, results: dict, on_done: Callable) -> None:
+    """Take a number and a query from turns, ask, and again until none is left.
+
+    The answer, or the exception, goes into results under the number.
+    """
     for number, query in turns:
         results[number] = await settle(ask(query))
         on_done()
 
 
 async def run_workers(
-    ask: Ask, queries: Iterable[str], count: int, on_done: Callable[[], object]
+    ask: Ask, queries: Iterable[str], count: int, on_done: Callable
 ) -> list[Result]:
     """Ask each query, count at a time; return answers and exceptions in their order.
 
@@ -163,9 +162,7 @@ class AsyncOpenAIClient(AsyncChatClient):
     """The same client, with batches of queries that share a system prompt."""
 
     async def batch_completion(
-        self,
-        queries: Iterable[str],
-        system_prompt: str = "You are a helpful assistant.",
+        self, queries: Iterable[str], system_prompt: str = PROMPT
     ) -> list[str]:
         """Return the answers in the order of the queries, or raise BatchError."""
         results = await self.batch_results(queries, system_prompt)
@@ -176,7 +173,7 @@ class AsyncOpenAIClient(AsyncChatClient):
     async def batch_results(
         self,
         queries: Iterable[str],
-        system_prompt: str = "You are a helpful assistant.",
+        system_prompt: str = PROMPT,
         on_done: Callable[[], object] = lambda: None,
     ) -> list[Result]:
         """Return each answer, or its exception; on_done is called after each call."""
