@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import httpx
 
 from .chat import Account, chat_body, find_text, read_json
 
+URL = cache(httpx.URL)  # each address is parsed once
 TIMEOUT = httpx.Timeout(30.0, connect=3.05)  # seconds: of silence, and to connect
 PROMPT = "You are a helpful assistant."
 Result = str | Exception
@@ -48,7 +49,9 @@ def open_http(
         raise ValueError(f"max_concurrency must be 1 or more, not {max_connections!r}")
     limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=20)
     options = {"timeout": TIMEOUT, "limits": limits, "transport": transport}
-    return httpx.AsyncClient(auth=authorize, **options)
+    client = httpx.AsyncClient(auth=authorize, **options)
+    client.cookies.extract_cookies = lambda _: None  # no call needs one
+    return client
 
 
 async def settle(call: Awaitable[str]) -> Result:
@@ -109,7 +112,7 @@ class AsyncConnection(Account, AbstractAsyncContextManager):
 
     async def _send(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         """Send a request and return its response. A redirect is not followed."""
-        request = self.http.build_request(method, self.base_url + path, json=body)
+        request = self.http.build_request(method, URL(self.base_url + path), json=body)
         return await self.http.send(request, **more)
 
     async def close(self) -> None:

@@ -140,17 +140,21 @@ def test_bound_is_kept_and_used(limit: int, server: MockServer) -> None:
     assert len(used) == limit, "connections are not used again"
 
 
-def test_bound_holds_for_all_calls_of_a_client(server: MockServer) -> None:
-    """Two batches and single calls of one client share its bound."""
-    server.latency = 0.03
+def test_bound_holds_for_all_calls_of_a_client(
+    server: MockServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches and single calls share it, and wait where no PoolTimeout meets them."""
+    monkeypatch.setattr(batch, "TIMEOUT", httpx.Timeout(5.0, pool=0.02))
+    server.latency = 0.1
 
-    async def use(client: AsyncOpenAIClient) -> None:
-        batches = [client.batch_results(TWENTY[:5]) for _ in range(2)]
+    async def use(client: AsyncOpenAIClient) -> list:
+        batches = [client.batch_completion(TWENTY[:3]) for _ in range(2)]
         hello = [{"role": "user", "content": "Hello"}]
-        await asyncio.gather(*batches, client.chat_completion(hello))
+        singles = [client.chat_completion(hello) for _ in range(3)]
+        return await asyncio.gather(*batches, *singles)
 
-    with_client(server, use, limit=4)
-    assert (len(server.records), server.peak_open) == (11, 4)
+    with_client(server, use, limit=2)
+    assert (len(server.records), server.peak_open) == (9, 2)
 
 
 def test_large_bound_is_not_cut_by_the_pool(server: MockServer) -> None:
@@ -158,15 +162,6 @@ def test_large_bound_is_not_cut_by_the_pool(server: MockServer) -> None:
     server.latency = 0.5
     assert kinds(ask_all(server, ["Hello"] * 130, limit=130)) == {"str": 130}
     assert server.peak_open > 100
-
-
-def test_nobody_waits_in_the_pool(
-    server: MockServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The others wait in front of the pool, where no PoolTimeout can meet them."""
-    monkeypatch.setattr(batch, "TIMEOUT", httpx.Timeout(5.0, pool=0.02))
-    server.latency = 0.1
-    assert kinds(ask_all(server, TWENTY[:8], limit=2)) == {"str": 8}
 
 
 def test_failed_calls_give_their_place_back(server: MockServer) -> None:
@@ -294,15 +289,11 @@ def test_redirect_is_not_followed(server: MockServer) -> None:
         assert other.records == []
 
 
-def test_netrc_does_not_replace_the_key(
-    server: MockServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """A ~/.netrc with an entry for this host changes nothing."""
-    netrc = tmp_path / "netrc"
-    netrc.write_text("default login ada password none\n")
-    netrc.chmod(0o600)
-    monkeypatch.setenv("NETRC", str(netrc))
-    assert ask_all(server, ["Hello"]) == answers(["Hello"])
+def test_cookies_are_not_kept(server: MockServer) -> None:
+    """A cookie that the server sets does not go out with the next request."""
+    server.script(fault.status(200, headers={"Set-Cookie": "seen=1"}))
+    assert ask_all(server, ["a", "b"], limit=1) == answers("ab")
+    assert not any("Cookie" in record.headers for record in server.records)
 
 
 @pytest.mark.parametrize("query", [None, 7, b"Hello", ["Hello"]], ids=repr)
