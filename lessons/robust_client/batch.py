@@ -1,17 +1,20 @@
 """Lesson 04: many calls under way at once, never above a bound, and no answer lost."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import httpx
 
 from .chat import Account, chat_body, find_text, read_json
 
+URL = cache(httpx.URL)  # each address is parsed once
 TIMEOUT = httpx.Timeout(30.0, connect=3.05)  # seconds: of silence, and to connect
+PROMPT = "You are a helpful assistant."
 Result = str | Exception
+Ask = Callable[[str], Awaitable[str]]
 
 
 class BatchError(Exception):
@@ -29,8 +32,29 @@ class BatchError(Exception):
 
 def check_queries(queries: Iterable[str]) -> None:
     """Raise TypeError for a single text, which is a row of letters to Python."""
-    if isinstance(queries, str) or not isinstance(queries, Iterable):
+    if isinstance(queries, str | bytes) or not isinstance(queries, Iterable):
         raise TypeError(f"queries must be several texts, such as a list: {queries!r}")
+
+
+class SafeTransport(httpx.AsyncBaseTransport):
+    """A transport whose errors do not show the key, as those of aiohttp would."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request. Raises what httpx raises."""
+        try:
+            return await self._transport.handle_async_request(request)
+        except Exception as error:
+            caught = error
+        if hasattr(caught, "request_info"):  # with the headers of the request
+            caught = httpx.RemoteProtocolError(str(caught))
+        raise caught
+
+    async def aclose(self) -> None:
+        """Close the transport."""
+        await self._transport.aclose()
 
 
 def open_http(
@@ -45,21 +69,11 @@ def open_http(
     if not isinstance(max_connections, int) or max_connections < 1:
         raise ValueError(f"max_concurrency must be 1 or more, not {max_connections!r}")
     limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=20)
+    transport = transport and SafeTransport(transport)
     options = {"timeout": TIMEOUT, "limits": limits, "transport": transport}
-    return httpx.AsyncClient(auth=authorize, **options)
-
-
-async def send_request(
-    http: httpx.AsyncClient, request: httpx.Request, **more: Any
-) -> httpx.Response:
-    """Send a request. What aiohttp raises with the key in its repr becomes httpx's."""
-    try:
-        return await http.send(request, **more)
-    except Exception as error:
-        caught = error
-    if hasattr(caught, "request_info"):  # with the headers of the request
-        caught = httpx.RemoteProtocolError(str(caught))
-    raise caught
+    client = httpx.AsyncClient(auth=authorize, **options)
+    client.cookies.extract_cookies = lambda _: None  # no call needs one
+    return client
 
 
 async def settle(call: Awaitable[str]) -> Result:
@@ -70,29 +84,30 @@ async def settle(call: Awaitable[str]) -> Result:
         return error
 
 
+async def work(turns: Iterator, ask: Ask, results: dict, on_done: Callable) -> None:
+    """Take a number and a query from turns, ask, and again until none is left.
+
+    The answer, or the exception, goes into results under the number.
+    """
+    for number, query in turns:
+        results[number] = await settle(ask(query))
+        on_done()
+
+
 async def run_workers(
-    ask: Callable[[str], Awaitable[str]],
-    queries: Iterable[str],
-    count: int,
-    on_done: Callable[[], object],
+    ask: Ask, queries: Iterable[str], count: int, on_done: Callable
 ) -> list[Result]:
     """Ask each query, count at a time; return answers and exceptions in their order.
 
-    A worker takes the next query when it is done with its last, so that there are never
-    more tasks than workers. An error of queries or on_done ends all and gets out.
+    There are count tasks, however many queries there are, and a query is read when its
+    turn comes. An error raised by queries or on_done stops all calls and is raised.
     """
     results: dict[int, Result] = {}
     turns = enumerate(queries)  # one for all workers
-
-    async def work() -> None:
-        for number, query in turns:
-            results[number] = await settle(ask(query))
-            on_done()
-
     try:
         async with asyncio.TaskGroup() as workers:
             for _ in range(count):
-                workers.create_task(work())
+                workers.create_task(work(turns, ask, results, on_done))
     except ExceptionGroup as group:
         raise group.exceptions[0] from None
     return [results[number] for number in range(len(results))]
@@ -119,8 +134,8 @@ class AsyncConnection(Account, AbstractAsyncContextManager):
 
     async def _send(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         """Send a request and return its response. A redirect is not followed."""
-        request = self.http.build_request(method, self.base_url + path, json=body)
-        return await send_request(self.http, request, **more)
+        request = self.http.build_request(method, URL(self.base_url + path), json=body)
+        return await self.http.send(request, **more)
 
     async def close(self) -> None:
         """Close all connections; the end of an `async with` block does this too."""
@@ -160,7 +175,9 @@ class AsyncChatClient(AsyncConnection):
 
 
 async def ask_once(client: AsyncChatClient, system_prompt: str, query: str) -> str:
-    """Return the answer to one query."""
+    """Return the answer to one query. Raises TypeError if it is not a text."""
+    if not isinstance(query, str):
+        raise TypeError(f"a query must be a text, not {query!r}")
     messages = [{"role": "system", "content": system_prompt}]
     messages.append({"role": "user", "content": query})
     return client._find_answer(await client.chat_completion(messages))
@@ -170,9 +187,7 @@ class AsyncOpenAIClient(AsyncChatClient):
     """The same client, with batches of queries that share a system prompt."""
 
     async def batch_completion(
-        self,
-        queries: Iterable[str],
-        system_prompt: str = "You are a helpful assistant.",
+        self, queries: Iterable[str], system_prompt: str = PROMPT
     ) -> list[str]:
         """Return the answers in the order of the queries, or raise BatchError."""
         results = await self.batch_results(queries, system_prompt)
@@ -183,7 +198,7 @@ class AsyncOpenAIClient(AsyncChatClient):
     async def batch_results(
         self,
         queries: Iterable[str],
-        system_prompt: str = "You are a helpful assistant.",
+        system_prompt: str = PROMPT,
         on_done: Callable[[], object] = lambda: None,
     ) -> list[Result]:
         """Return each answer, or its exception; on_done is called after each call."""
