@@ -43,7 +43,6 @@ class SafeTransport(httpx.AsyncBaseTransport):
         self._transport = transport
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request. Raises what httpx raises."""
         try:
             return await self._transport.handle_async_request(request)
         except Exception as error:
@@ -53,7 +52,6 @@ class SafeTransport(httpx.AsyncBaseTransport):
         raise caught
 
     async def aclose(self) -> None:
-        """Close the transport."""
         await self._transport.aclose()
 
 
