@@ -8,9 +8,9 @@
     control endpoint
 
 Every fault prints as the call that makes it, and that is how it stands in the server's
-records. Composed faults are applied from the whole reply down to its events and then
-its bytes; on one level, as written. A wrong amount is a ValueError where the fault is
-made.
+records. Composed faults are applied from the content, over the whole reply, down to its
+events and then its bytes; on one level, as written. A wrong amount is a ValueError
+where the fault is made.
 """
 
 import ast
@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any, Concatenate, Literal, ParamSpec
 
 from .reply import (
+    DONE,
     Piece,
     Reply,
     cut_bytes,
@@ -33,9 +34,8 @@ from .reply import (
     to_json,
 )
 
-WHOLE, EVENTS, BYTES, END, LAST = range(
-    5
-)  # the order in which composed faults are applied
+# The order in which composed faults are applied.
+CONTENT, WHOLE, EVENTS, KEYS, BYTES, END, LAST = range(7)
 P = ParamSpec("P")
 NAMES: dict[str, Callable[..., "Fault"]] = {}  # every fault there is, by name
 
@@ -119,16 +119,38 @@ def _are_headers(value: Any) -> bool:
     )
 
 
+def _is_header_text(value: Any) -> bool:
+    return isinstance(value, str) and value.isprintable()
+
+
+# How an error inside a 200 may be written; see stream_error.
+SHAPES = ("error", "text", "flat", "detail", "choice", "finish", "event")
+
 # For each name of an argument: what it must be, as a function and in words.
+# A name that means something else in one fault has an entry of its own there.
 _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "code": (
-        lambda value: _is_count(value, 200) and value <= 599,
-        "a status code from 200 to 599",
+        lambda value: _is_count(value, 200) and value <= 999,
+        "a status code from 200 to 999",
+    ),
+    "stream_error.code": (
+        lambda value: _is_count(value) or _is_header_text(value),
+        "a text or a whole number",
+    ),
+    "type": (_is_header_text, "a text"),
+    "shape": (lambda value: value in SHAPES, f"one of {', '.join(SHAPES)}"),
+    "done": (lambda value: isinstance(value, bool), "True or False"),
+    "reason": (
+        lambda value: value is None or _is_header_text(value),
+        "a text, or None",
+    ),
+    "name": (lambda value: isinstance(value, str) and value != "", "the name of a key"),
+    "text": (
+        lambda value: value is None or _is_header_text(value),
+        "a text, or None",
     ),
     "retry_after": (
-        lambda value: (
-            value.isprintable() if isinstance(value, str) else is_seconds(value)
-        ),
+        lambda value: is_seconds(value) or _is_header_text(value),
         "a number of seconds, or a text",
     ),
     "as_date": (lambda value: isinstance(value, bool), "True or False"),
@@ -168,7 +190,8 @@ def _fault(
             amounts, texts = bound.arguments, []
             for parameter in parameters:
                 name, value = parameter.name, amounts[parameter.name]
-                is_right, wanted = _CHECKS[name]
+                own_check = f"{change.__name__}.{name}"
+                is_right, wanted = _CHECKS.get(own_check) or _CHECKS[name]
                 if not (value is None and parameter.default is None) and not is_right(
                     value
                 ):
@@ -216,7 +239,7 @@ def status(
     headers: dict[str, str] | None = None,
 ) -> None:
     """Answer with this status code; from 400 on with an error body in the style of the
-    endpoint.
+    endpoint. Real servers also send codes that HTTP does not know, up to 999.
 
     retry_after: seconds for the Retry-After header, or a text to send as it is; None
         sends no such header.
@@ -298,7 +321,108 @@ def bad_json(reply: Reply) -> None:
         reply.pieces = [(0.0, reply.body[: len(reply.body) // 2])]
 
 
-# --- faults that count events; the opening chunk of a chat stream, which only names the role, is not counted
+@_fault(WHOLE)
+def only_done(reply: Reply) -> None:
+    """Send a stream that is `[DONE]` alone, without any event before it."""
+    if reply.is_stream:
+        reply.pieces, reply.openers = [(0.0, DONE)], 0
+
+
+# --- faults of the content: what stands in the JSON of a document or of each event ----
+
+
+def _change_json(reply: Reply, change: Callable[[Any], None]) -> None:
+    """Let change work on the JSON value of a document, or on that of each event.
+
+    What is not JSON, such as `[DONE]` or a damaged event, stays as it is.
+    """
+
+    def changed(data: bytes) -> bytes:
+        start = data.find(b"{") if reply.is_stream else 0
+        end = b"\n\n" if reply.is_stream else b""
+        try:
+            value = json.loads(data[start:])
+            change(value)
+            return data[:start] + to_json(value) + end
+        except (ValueError, RecursionError):
+            return data
+
+    if reply.is_stream or len(reply.pieces) == 1:
+        reply.pieces = [(wait, changed(data)) for wait, data in reply.pieces]
+
+
+def _change_choices(reply: Reply, change: Callable[[dict[str, Any]], None]) -> None:
+    """Let change work on each choice of a chat completion, or of each of its chunks."""
+
+    def change_all(value: Any) -> None:
+        choices = value.get("choices") if isinstance(value, dict) else None
+        for choice in choices if isinstance(choices, list) else []:
+            if isinstance(choice, dict):
+                change(choice)
+
+    _change_json(reply, change_all)
+
+
+def _change_content(choice: dict[str, Any], change: Callable[[str], Any]) -> None:
+    """Replace the content of a choice's message or delta, if it has one."""
+    message = choice.get("message") or choice.get("delta") or {}
+    if isinstance(message.get("content"), str):
+        message["content"] = change(message["content"])
+
+
+def _change_finish_reason(choice: dict[str, Any], reason: str | None) -> None:
+    """Replace the finish_reason where there is one: only the last chunk has one."""
+    if choice.get("finish_reason") is not None:
+        choice["finish_reason"] = reason
+
+
+@_fault(CONTENT)
+def parts(reply: Reply) -> None:
+    """Send the content as a list of parts, `[{"type": "text", "text": …}]`, in messages
+    and in deltas.
+    """
+
+    def change(choice: dict[str, Any]) -> None:
+        _change_content(choice, lambda text: [{"type": "text", "text": text}])
+
+    _change_choices(reply, change)
+
+
+@_fault(CONTENT)
+def no_content(reply: Reply) -> None:
+    """Send null as the content, and "stop" as the finish_reason."""
+
+    def change(choice: dict[str, Any]) -> None:
+        _change_content(choice, lambda text: None)
+        _change_finish_reason(choice, "stop")
+
+    _change_choices(reply, change)
+
+
+@_fault(CONTENT)
+def finish(reply: Reply, reason: str | None) -> None:
+    """Send another finish_reason, such as "eos_token"; None for null."""
+    _change_choices(reply, lambda choice: _change_finish_reason(choice, reason))
+
+
+@_fault(KEYS)
+def omit(reply: Reply, name: str) -> None:
+    """Leave a key out, such as "usage" or "finish_reason", wherever it stands in the
+    reply, in an error too.
+    """
+
+    def change(value: Any) -> None:
+        if isinstance(value, dict):
+            value.pop(name, None)
+        for inner in value.values() if isinstance(value, dict) else value:
+            if isinstance(inner, dict | list):
+                change(inner)
+
+    _change_json(reply, lambda value: change([value]))
+
+
+# --- faults that count events ---------------------------------------------------------
+# The opening chunk of a chat stream, which only names the role, is not counted.
 
 
 def _first_events(reply: Reply, count: int) -> list[Piece]:
@@ -317,16 +441,59 @@ def truncate(reply: Reply, *, after_events: int) -> None:
 
 
 @_fault(EVENTS)
-def stream_error(reply: Reply, *, after_events: int = 0) -> None:
+def stream_error(
+    reply: Reply,
+    *,
+    after_events: int = 0,
+    shape: str = "error",
+    code: str | int | None = None,
+    type: str | None = None,
+    done: bool = False,
+) -> None:
     """Report an error inside a 200: after so many events of a stream, or in place of a
     JSON document.
+
+    shape: how it is written; compatible servers have many habits:
+        "error": `{"error": {"message": …, "type": …, "param": …, "code": …}}`
+        "text": `{"error": "…"}`
+        "flat": `{"object": "error", "message": …, "code": …}`
+        "detail": `{"detail": "…"}`
+        "choice": a choice with a key `error`; a document keeps everything else
+        "finish": the finish_reason "error" without a word of explanation
+        "event": `event: error` before the data; a document is like "flat"
+    code, type: what the error says there; None for what the endpoint says of a 500.
+    done: whether a stream ends with `[DONE]` after the error.
     """
-    error = reply.error(500, "the model stopped working while it answered")
-    body = to_json({"error": error.get("error", error)})
-    if reply.is_stream:
-        reply.pieces = [*_first_events(reply, after_events), (0.0, event(body))]
+    given = {"type": type, "code": code}
+    given = {name: value for name, value in given.items() if value is not None}
+    body = reply.error(500, "the model stopped working while it answered", **given)
+    error = body.get("error", body)
+    message = error["message"]
+    if shape == "choice":
+        wrong = {"error": error, "finish_reason": None}
     else:
-        reply.set_body(body, "application/json")
+        wrong = {"finish_reason": "error"}
+    in_choice = {"choices": [{"index": 0, "delta": {}, **wrong}]}
+    flat = {"object": "error", "message": message, "code": 500, **given}
+    values = {
+        "error": {"error": error},
+        "text": {"error": message},
+        "flat": flat,
+        "detail": {"detail": message},
+        "choice": in_choice,
+        "finish": in_choice,
+        "event": {"message": message, **given} if reply.is_stream else flat,
+    }
+    if reply.is_stream:
+        line = b"event: error\n" if shape == "event" else b""
+        last = [line + event(to_json(values[shape]))] + [DONE] * done
+        reply.pieces = _first_events(reply, after_events) + [
+            (0.0, data) for data in last
+        ]
+    elif values[shape] is in_choice:
+        _change_choices(reply, lambda choice: choice.update(wrong))
+    else:
+        reply.set_json(values[shape])
 
 
 @_fault(EVENTS)
@@ -350,6 +517,14 @@ def comments(reply: Reply) -> None:
     event.
     """
     _change_events(reply, lambda data: b": keep-alive\n\n" + data)
+
+
+@_fault(BYTES)
+def blank_data(reply: Reply) -> None:
+    """Put an empty event, `data:` and nothing else, before every event: some servers
+    keep a connection alive in this way.
+    """
+    _change_events(reply, lambda data: b"data:\n\n" + data)
 
 
 @_fault(BYTES)
@@ -396,6 +571,15 @@ def no_charset(reply: Reply) -> None:
     """Leave the charset out of the Content-Type."""
     if "Content-Type" in reply.headers:
         reply.headers["Content-Type"] = reply.headers["Content-Type"].partition(";")[0]
+
+
+@_fault(END)
+def content_type(reply: Reply, text: str | None) -> None:
+    """Send this Content-Type, right or wrong; None for no such header."""
+    if text is None:
+        reply.headers.pop("Content-Type", None)
+    else:
+        reply.headers["Content-Type"] = text
 
 
 def _cut_stage(after_bytes: int | None, after_events: int | None, **_: Any) -> int:

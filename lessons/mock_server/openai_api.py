@@ -12,7 +12,7 @@ from typing import Any
 
 from .call import Call
 from .records import mask
-from .reply import Piece, Reply, digest, event, json_reply, stream_reply, to_json
+from .reply import DONE, Piece, Reply, digest, event, json_reply, stream_reply, to_json
 
 MODELS = ("mock-small", "mock-large")
 CREATED = (
@@ -365,4 +365,4 @@ def chat_events(
         events.append((0.0, chunk(index, {}, reason)))
     if usage is not None:
         events.append((0.0, event(to_json({**common, "choices": [], "usage": usage}))))
-    return [*events, (0.0, event(b"[DONE]"))]
+    return [*events, (0.0, DONE)]

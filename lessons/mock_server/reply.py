@@ -139,6 +139,9 @@ def event(data: bytes) -> bytes:
     return b"data: " + data + b"\n\n"
 
 
+DONE = event(b"[DONE]")  # the last event of a chat stream
+
+
 def retry_after_header(seconds: float | str, as_date: bool = False) -> str:
     """Return the value of a Retry-After header (RFC 9110, section 10.2.3).
 

@@ -440,7 +440,7 @@ class MockServer:
                 304,
             ):  # RFC 9110, sections 9.3.2, 15.3.5, 15.4.5
                 reply.pieces, reply.is_chunked = [], False
-            if reply.is_plain:
+            if reply.is_plain and ("Content-Type" in reply.headers or not reply.body):
                 record.sent = len(reply.body)
                 self._log.close(record, end)
                 return web.Response(
@@ -448,7 +448,7 @@ class MockServer:
                 )
             # Without a Content-Length, aiohttp sends HTTP chunks, or to HTTP/1.0 all
             # bytes up to the connection's end.
-            response = web.StreamResponse(status=reply.status, headers=reply.headers)
+            response = _Response(status=reply.status, headers=reply.headers)
             await response.prepare(request)
         for number, (wait, data) in enumerate(reply.pieces, start=1):
             if wait:
@@ -508,6 +508,18 @@ class MockServer:
                     {"error": f"the control endpoints are {known}"}, 404
                 )
         return _json_response(answer)
+
+
+class _Response(web.StreamResponse):
+    """A response that goes out without a Content-Type if it was given none; aiohttp
+    would add one.
+    """
+
+    async def _prepare_headers(self) -> None:
+        is_typed = "Content-Type" in self.headers
+        await super()._prepare_headers()
+        if not is_typed:
+            self.headers.popall("Content-Type", None)
 
 
 def _json_response(value: Any, status: int = 200) -> web.Response:

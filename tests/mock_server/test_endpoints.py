@@ -820,6 +820,10 @@ MIXED = [
     fault.status(204) + fault.slice(3), fault.status(304) + fault.stream_error(),
     fault.bad_json() + fault.slice(2) + fault.cut(after_bytes=9), fault.drop() + fault.slice(2) + fault.bare(),
     fault.hang() + fault.status(500) + fault.drip(2, 0.001) + fault.drop("fin"),
+    *(fault.stream_error(shape=shape, done=True) for shape in fault.SHAPES),
+    fault.parts() + fault.finish(None), fault.no_content(), fault.omit("message"),
+    fault.omit("code") + fault.status(999), fault.content_type(None), fault.only_done(),
+    fault.content_type("text/plain") + fault.slice(2), fault.blank_data(),
 ]  # fmt: skip
 
 

@@ -7,7 +7,9 @@ import dataclasses
 import json
 import re
 import time
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -16,6 +18,7 @@ from mock_server import MockServer, fault
 from mock_server.fault import NAMES, Fault, parse
 from mock_server.openai_api import error_body
 from mock_server.reply import (
+    DONE,
     Piece,
     Reply,
     cut_bytes,
@@ -28,7 +31,6 @@ from mock_server.reply import (
 )
 
 TEXT = "Héllo 你好，世界！ 👋🌞 👨‍👩‍👧 ✅入"  # noqa: RUF001
-DONE = event(b"[DONE]")
 
 
 def delta(text: str) -> bytes:
@@ -302,6 +304,228 @@ def test_drip() -> None:
         assert dripped.body == document.body
 
 
+# --- what compatible servers do otherwise ---------------------------------------------
+
+
+def completion(text: str = "abc") -> Reply:
+    """Return a chat completion as one document."""
+    message = {"role": "assistant", "content": text}
+    choice = {"index": 0, "message": message, "finish_reason": "length"}
+    return json_reply({"id": "chatcmpl-1", "choices": [choice], "usage": {"total": 3}})
+
+
+def chunks(text: str = "abc") -> Reply:
+    """Return a stream as the server makes it: the role, the text, the finish_reason."""
+    pieces = [piece for piece in stream(text).pieces if piece[1] != DONE]
+    last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]}
+    return stream_reply([*pieces, (0.0, event(to_json(last))), (0.0, DONE)], openers=1)
+
+
+def values(reply: Reply) -> list[Any]:
+    """Return the JSON of every event of a stream; of a document, its own."""
+    if not reply.is_stream:
+        return [json.loads(reply.body)]
+    found = [data.partition(b"data: ")[2] for _, data in reply.pieces]
+    return [json.loads(data) for data in found if data != b"[DONE]\n\n"]
+
+
+WORDS = "the model stopped working while it answered"
+FULL = {"message": WORDS, "type": "server_error", "param": None, "code": None}
+SHAPES = {
+    "error": {"error": FULL},
+    "text": {"error": WORDS},
+    "flat": {"object": "error", "message": WORDS, "code": 500},
+    "detail": {"detail": WORDS},
+    "choice": {
+        "choices": [{"index": 0, "delta": {}, "error": FULL, "finish_reason": None}]
+    },
+    "finish": {"choices": [{"index": 0, "delta": {}, "finish_reason": "error"}]},
+    "event": {"message": WORDS},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("done", [False, True])
+def test_errors_in_a_stream(shape: str, done: bool) -> None:
+    """An error comes after the events asked for, in each shape, with or without
+    `[DONE]`.
+    """
+    for count in (0, 2):
+        wanted = fault.stream_error(after_events=count, shape=shape, done=done)
+        reply = after(wanted, chunks("abcdef"))
+        *before, last = values(reply)
+        kept = [value["choices"][0]["delta"]["content"] for value in before]
+        assert kept == ["", "a", "b"][: count + 1]
+        assert last == SHAPES[shape], f"{shape} is sent as {last}"
+        assert (reply.pieces[-1][1] == DONE) == done, "[DONE] follows only if asked for"
+        named = reply.body.count(b"event: error\ndata: ")
+        assert named == (shape == "event"), "only this shape names its event"
+
+
+def test_errors_in_place_of_a_document() -> None:
+    """A document becomes the error in each shape; in a choice, it keeps everything
+    else.
+    """
+    for shape in ("error", "text", "flat", "detail"):
+        reply = after(fault.stream_error(shape=shape, done=True), completion())
+        assert values(reply) == [SHAPES[shape]], f"{shape} is sent as {reply.body!r}"
+    event_shape = after(fault.stream_error(shape="event"), completion())
+    assert values(event_shape) == [SHAPES["flat"]]
+    for shape, reason, error in (("choice", None, FULL), ("finish", "error", None)):
+        document = values(after(fault.stream_error(shape=shape), completion()))[0]
+        choice = document["choices"][0]
+        assert choice["finish_reason"] == reason
+        assert choice.get("error") == error
+        assert (document["id"], choice["message"]["content"]) == ("chatcmpl-1", "abc")
+
+
+@pytest.mark.parametrize("make", [completion, chunks])
+def test_the_code_and_type_of_an_error(make: Callable[[], Reply]) -> None:
+    """code and type stand where the shape has a place for them, numbers as numbers."""
+    for code, type in (("rate_limit_exceeded", "tokens"), (429, None)):
+        for shape in ("error", "flat", "choice", "event"):
+            wanted = fault.stream_error(shape=shape, code=code, type=type)
+            value = values(after(wanted, make()))[-1]
+            if shape == "choice":
+                value = value["choices"][0]
+            error = value.get("error", value)
+            assert error["code"] == code, f"{shape} lost the code: {value}"
+            assert error.get("type") in (type or "server_error", type), shape
+
+
+@pytest.mark.parametrize("make", [completion, chunks])
+def test_content_as_parts(make: Callable[[], Reply]) -> None:
+    """Every message and every delta that has a content has it as a list with one
+    text.
+    """
+    texts = []
+    for value in values(after(fault.parts(), make())):
+        message = value["choices"][0].get("message") or value["choices"][0]["delta"]
+        for part in message.get("content", []):
+            assert part["type"] == "text"
+            texts.append(part["text"])
+    assert "".join(texts) == "abc"
+
+
+@pytest.mark.parametrize("make", [completion, chunks])
+def test_no_content(make: Callable[[], Reply]) -> None:
+    """The content is null wherever it was a text, and the model says that it stopped as
+    usual.
+    """
+    reply = after(fault.no_content(), make())
+    assert b"abc" not in reply.body and b'"content":null' in reply.body
+    assert b'"content":"' not in reply.body
+    assert values(reply)[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("make", [completion, chunks])
+@pytest.mark.parametrize("reason", ["eos_token", None])
+def test_other_words_for_the_end(make: Callable[[], Reply], reason: str | None) -> None:
+    """Only the end has another word; what comes before it stays."""
+    reply = after(fault.finish(reason), make())
+    assert values(reply)[-1]["choices"][0]["finish_reason"] == reason
+    untouched = make().pieces[:-2] if reply.is_stream else []
+    assert reply.pieces[: len(untouched)] == untouched
+
+
+@pytest.mark.parametrize("make", [completion, chunks])
+def test_omitted_keys(make: Callable[[], Reply]) -> None:
+    """A key is left out at every depth, and nothing else is."""
+    for name in ("finish_reason", "index", "choices", "usage"):
+        left = after(fault.omit(name), make()).body.decode()
+        assert f'"{name}"' not in left, f"{name} is still there: {left}"
+    assert after(fault.omit("nothing"), make()).pieces == make().pieces
+    assert (
+        after(fault.omit("a"), json_reply([{"a": 1}, [{"a": 2}]])).body == b"[{},[{}]]"
+    )
+
+
+def test_keys_are_omitted_from_errors_too() -> None:
+    """An error without a code is one more habit of servers, whatever else made it."""
+    for make in (completion, chunks):
+        wanted = fault.stream_error(done=True) + fault.omit("code")
+        error = values(after(wanted, make()))[-1]["error"]
+        assert set(error) == {"message", "type", "param"}
+    refused = after(fault.omit("code") + fault.status(429), completion())
+    assert set(values(refused)[0]["error"]) == {"message", "type", "param"}
+
+
+def test_what_is_no_chat_stays_as_it_is() -> None:
+    """Faults of the content do nothing to other documents, damaged ones and bytes."""
+    bodies = (b'{"choices":5}', b'{"choices":[1]}', b'{"choic', b"[1]", b"\xff", b"")
+    names = (
+        "parts",
+        "no_content",
+        "finish(x)",
+        "omit(y)",
+        "stream_error(shape=choice)",
+    )
+    for body in bodies:
+        for text in names:
+            reply = Reply()
+            reply.set_body(body, "application/json")
+            assert after(parse(text), reply).body == body, f"{text} changed {body!r}"
+
+
+def test_blank_events() -> None:
+    """An empty event stands before each event, and a reader of the standard skips
+    it.
+    """
+    reply = after(fault.blank_data(), stream("ab"))
+    usual = stream("ab").pieces
+    assert [data for _, data in reply.pieces] == [b"data:\n\n" + d for _, d in usual]
+    assert after(fault.blank_data(), completion()).body == completion().body
+    both = after(
+        fault.no_space() + fault.blank_data() + fault.crlf(), stream("ab")
+    ).body
+    assert both.count(b"data:\r\n\r\ndata:{") == 3, "other forms still apply"
+
+
+def test_done_alone() -> None:
+    """A stream may be `[DONE]` and nothing else; a document stays what it is."""
+    assert after(fault.only_done(), chunks()).pieces == [(0.0, DONE)]
+    assert after(fault.only_done(), completion()).body == completion().body
+
+
+def test_content_types() -> None:
+    """The Content-Type is whatever is asked for, or is not there."""
+    for text in ("text/plain", "application/json; charset=ISO-8859-1"):
+        reply = after(fault.content_type(text), completion("é"))
+        assert (reply.headers["Content-Type"], reply.body) == (
+            text,
+            completion("é").body,
+        )
+    assert "Content-Type" not in after(fault.content_type(None), chunks()).headers
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_no_content_type_on_the_wire(server: MockServer, is_stream: bool) -> None:
+    """A reply without a Content-Type has none on the wire either, and is whole."""
+    server.script(fault.content_type(None))
+    body = {
+        "model": "mock-small",
+        "messages": [{"role": "user", "content": "Say hello"}],
+    }
+    reply = httpx.post(
+        f"{server.base_url}/chat/completions",
+        json={**body, "stream": is_stream},
+        headers={"Authorization": f"Bearer {server.api_key}"},
+    )
+    assert "Content-Type" not in reply.headers
+    assert (b"[DONE]" in reply.content) == is_stream
+    assert is_stream or "Hello" in reply.json()["choices"][0]["message"]["content"]
+
+
+@pytest.mark.parametrize("code", [200, 299, 418, 599, 600, 777, 999])
+@pytest.mark.parametrize("library", [requests, httpx], ids=["requests", "httpx"])
+def test_any_status(server: MockServer, library, code: int) -> None:
+    """Every code of three digits from 200 on can be sent; from 400 on it is an error."""
+    server.script(fault.status(code))
+    reply = library.get(f"{server.url}/users/python")
+    assert reply.status_code == code == server.records[-1].status
+    assert ("scripted" in reply.text) == (code >= 400)
+
+
 # --- whole replies --------------------------------------------------------------------
 
 
@@ -424,7 +648,20 @@ EVERY = [
     "garbage()",
     "bad_json()",
     "truncate(after_events=3)",
+    "stream_error()",
     "stream_error(after_events=2)",
+    'stream_error(shape="flat")',
+    'stream_error(after_events=1, shape="event", code=429, type="requests", done=True)',
+    'stream_error(code="insufficient_quota")',
+    "parts()",
+    "no_content()",
+    'finish("eos_token")',
+    "finish(None)",
+    'omit("usage")',
+    'content_type("text/plain; charset=ISO-8859-1")',
+    "content_type(None)",
+    "blank_data()",
+    "only_done()",
     "stall(after_events=1)",
     "comments()",
     "no_space()",
@@ -462,8 +699,8 @@ def test_the_list_above_is_complete() -> None:
     )
     for name, made in NAMES.items():
         assert getattr(fault, name) is made
-        assert made.__doc__ and "\n" not in made.__doc__.partition(".")[0], (
-            f"{name} needs a docstring"
+        assert re.match(r"[A-Z].+\.", made.__doc__ or "", re.DOTALL), (
+            f"{name} needs a sentence that says what it does"
         )
 
 
@@ -512,7 +749,7 @@ def test_unknown_faults_list_the_known(text: str) -> None:
 
 
 WRONG = [
-    "status()", "status(42)", "status(600)", "status('503')", "status(True)", "status(503, 1)", "status(503, when=1)",
+    "status()", "status(42)", "status(1000)", "status('503')", "status(True)", "status(503, 1)", "status(503, when=1)",
     "status(429, retry_after=-1)", "status(429, retry_after=[])", "status(500, headers=1)", "status(500, body={1, 2})",
     "status(429, retry_after='a\\r\\nb')", "status(500, headers={'a': 1})", "status(500, headers={'a b': 'c'})",
     "status(500, headers={'a': 'b\\r\\nc: d'})", "status(500, **{'body': 1})", "status(*[500])",
@@ -521,6 +758,11 @@ WRONG = [
     "truncate(after_events=1.5)", "truncate(after_events=True)", "stall()",
     "stream_error(after_events='x')", "slice()", "slice(0)", "slice(1.5)",
     "drip(0, 1)", "drip(1)", "drip(2, -1)", "cut()", "cut(after_bytes=1, after_events=1)", "cut(after_bytes=-1)",
+    "stream_error(shape='round')", "stream_error(shape=[])", "stream_error(code=1.5)",
+    "stream_error(code='a\\nb')", "stream_error(type=1)", "stream_error(done=1)",
+    "parts(1)", "no_content(1)", "finish()", "finish(1)", "finish('a\\nb')", "omit()",
+    "omit('')", "omit(1)", "content_type()", "content_type(1)",
+    "content_type('a\\r\\nb: c')", "blank_data(1)", "only_done(1)",
     "cut(after_bytes=1, how='bang')", "delay(1) - crlf()", "delay(1) + 2", "crlf() crlf()", "lambda: 1", "(" * 500,
     "delay(" * 300 + "1" + ")" * 300, "delay(1)" + " + delay(1)" * 5000,
 ]  # fmt: skip
