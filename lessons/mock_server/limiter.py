@@ -74,6 +74,10 @@ class Limiter:
     ) -> None:
         self._limits = {"requests": requests_per_minute, "tokens": tokens_per_minute}
         self._clock = clock
+        self.clear()
+
+    def clear(self) -> None:
+        """Fill all buckets again."""
         self._buckets: dict[str, dict[str, Bucket]] = {}
 
     def _of(self, key: str) -> dict[str, Bucket]:

@@ -30,7 +30,7 @@ _LOOKS_LIKE_A_KEY = re.compile(r"\bsk-[\w-]{8,}")
 
 
 def mask(secret: str) -> str:
-    """Return a secret as its first and last four characters; a short one shows nothing."""
+    """Return a secret as its first and last four characters; of a short one nothing."""
     return f"{secret[:4]}…{secret[-4:]}" if len(secret) >= 12 else "…"
 
 
@@ -71,33 +71,21 @@ class Mask:
         """
         for secret, masked in self._forms:
             text = text.replace(secret, masked)
-        return (
-            _LOOKS_LIKE_A_KEY.sub(lambda found: mask(found[0]), text)
-            if "sk-" in text
-            else text
-        )
+        if "sk-" in text:
+            text = _LOOKS_LIKE_A_KEY.sub(lambda found: mask(found[0]), text)
+        return text
 
     def query(self, query: str) -> str:
         """Return a query string, also with the value of every key=, token=, api_key= or
         access_token= masked.
         """
-        return (
-            _SECRET_PARAMETERS.sub(
-                lambda found: found[1] + mask(found[2]), self.text(query)
-            )
-            if query
-            else ""
-        )
+        text = self.text(query)
+        return _SECRET_PARAMETERS.sub(lambda found: found[1] + mask(found[2]), text)
 
     def body(self, body: bytes) -> bytes:
-        """Return a body masked like text; bytes that are no UTF-8 stay what they are."""
-        return (
-            self.text(body.decode("utf-8", "surrogateescape")).encode(
-                "utf-8", "surrogateescape"
-            )
-            if body
-            else b""
-        )
+        """Return a body masked like text; bytes that are no UTF-8 stay as they are."""
+        text = body.decode("utf-8", "surrogateescape")
+        return self.text(text).encode("utf-8", "surrogateescape")
 
     def headers(self, headers: MultiMapping[str]) -> dict[str, str]:
         """Return the headers as a dict; those that came twice are joined by a comma
@@ -236,11 +224,14 @@ class Log:
         Raises TimeoutError after timeout seconds.
         """
         with self._lock:
-            if not self._lock.wait_for(
-                lambda: self._count - len(self._open) >= count, timeout
-            ):
-                seen = f"{self._count} of {count} requests had arrived and {len(self._open)} of them had not ended"
-                raise TimeoutError(f"after {timeout} s, {seen}")
+
+            def is_enough() -> bool:
+                return self._count - len(self._open) >= count
+
+            if not self._lock.wait_for(is_enough, timeout):
+                arrived = f"{self._count} of {count} requests had arrived"
+                still = f"{len(self._open)} of them had not ended"
+                raise TimeoutError(f"after {timeout} s, {arrived} and {still}")
 
 
 def table(records: Iterable[Record]) -> str:

@@ -883,13 +883,14 @@ def test_nothing_is_left_after_stop(capfd: pytest.CaptureFixture[str]) -> None:
     server = MockServer(token_delay=0.05).start()
     server.on(path="/get").reply(fault.hang())
     server.on(path="/headers").reply(fault.delay(30))
+    server.on(path="/data").reply(fault.drip(3, 3))
     clients = []
     for path in [
         "/get",
         "/headers",
         "/users/ada",
-        "/stream/3",
-        "/drip?duration=9",
+        "/status/404",
+        "/data",
     ] * 10:
         client = socket.create_connection(("127.0.0.1", server.port))
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())

@@ -14,9 +14,8 @@ from typing import Any
 import httpx
 import pytest
 import requests
-from mock_server import MockServer, fault
+from mock_server import MockServer, fault, openai_shared
 from mock_server.fault import NAMES, Fault, parse
-from mock_server.openai_api import error_body
 from mock_server.reply import (
     DONE,
     Piece,
@@ -50,7 +49,8 @@ def stream(text: str = TEXT, seconds: float = 0.0) -> Reply:
 
 def after(wanted: Fault, reply: Reply) -> Reply:
     """Return the reply after the fault was applied to it."""
-    reply.error = error_body
+    reply.error = openai_shared.error_body
+    reply.error_headers = openai_shared.error_headers
     wanted.apply(reply)
     return reply
 

@@ -1,108 +1,32 @@
-"""The OpenAI part: models, and chat completions, plain and streamed.
+"""OpenAI's dialect: chat completions, plain and streamed, and the list of models.
 
 Identifiers, texts and counts are pure functions of the request, so every run gives the
 same answer. The shapes follow OpenAI's published API description and the sources of its
 Python SDK.
 """
 
-import math
 import re
 from collections.abc import Callable
 from typing import Any
 
+from . import openai_shared
 from .call import Call
-from .records import mask
+from .dialect import Dialect
+from .openai_shared import CREATED, bad, check_limit, fail, unknown_model
 from .reply import DONE, Piece, Reply, digest, event, json_reply, stream_reply, to_json
-
-MODELS = ("mock-small", "mock-large")
-CREATED = (
-    1_750_000_000  # every object says that it was made at this second of the Unix clock
-)
 
 # A question that begins like this gets this answer.
 ANSWERS = {
-    "why is the sky blue": "The sky is blue because air scatters blue light more than red light.",
-    "what is http": "HTTP is the protocol with which a client asks a server for something, "
-    "one request and one reply at a time.",
-    "what is an api": "An API is the list of things you may ask another program for, and how to ask.",
+    "why is the sky blue": "The sky is blue because air scatters blue light more than "
+    "red light.",
+    "what is http": "HTTP is the protocol with which a client asks a server for "
+    "something, one request and one reply at a time.",
+    "what is an api": "An API is the list of things you may ask another program for, "
+    "and how to ask.",
     "what is the capital of france": "The capital of France is Paris.",
     "say hello": "Hello! 你好! 👋",
-    "用中文": "你好，世界！今天天气很好。🌞",  # noqa: RUF001
+    "用中文": "你好，世界！今天天气很好。🌞",  # noqa: RUF001 - Chinese punctuation
 }
-
-
-def error_body(
-    status: int,
-    message: str,
-    type: str | None = None,
-    code: str | None = None,
-    param: str | None = None,
-) -> dict[str, Any]:
-    """Return OpenAI's error object; type and code that are not given follow from the
-    status.
-    """
-    if type is None:
-        type = (
-            "requests"
-            if status == 429
-            else "server_error"
-            if status >= 500
-            else "invalid_request_error"
-        )
-    if code is None and status == 429:
-        code = "rate_limit_exceeded"
-    return {"error": {"message": message, "type": type, "param": param, "code": code}}
-
-
-def fail(status: int, message: str, **more: Any) -> Reply:
-    """Return an error reply."""
-    return json_reply(error_body(status, message, **more), status)
-
-
-def check_key(call: Call) -> Reply | None:
-    """Return the 401 for a missing or wrong key, or None if the key is right."""
-    if not call.key:
-        return fail(
-            401,
-            "You did not provide an API key. Send it in a header: Authorization: "
-            "Bearer YOUR_KEY",
-        )
-    if call.key != call.state.api_key:
-        return fail(
-            401, f"Incorrect API key provided: {mask(call.key)}", code="invalid_api_key"
-        )
-    return None
-
-
-def model_object(name: str) -> dict[str, Any]:
-    return {
-        "id": name,
-        "object": "model",
-        "created": CREATED,
-        "owned_by": "mock-server",
-    }
-
-
-def unknown_model(name: str) -> Reply:
-    return fail(
-        404,
-        f"The model {name!r} does not exist; GET /v1/models lists those that do.",
-        code="model_not_found",
-    )
-
-
-def list_models(call: Call) -> Reply:
-    return json_reply(
-        {"object": "list", "data": [model_object(name) for name in call.state.models()]}
-    )
-
-
-def get_model(call: Call, name: str) -> Reply:
-    return (
-        json_reply(model_object(name))
-        if name in call.state.models()
-        else unknown_model(name)
-    )
 
 
 # --- chat completions -----------------------------------------------------------------
@@ -185,11 +109,6 @@ LIMITS = {
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
-def bad(param: str, message: str, code: str = "invalid_type") -> Reply:
-    """Return the 400 for a wrong parameter."""
-    return fail(400, message, param=param, code=code)
-
-
 def missing(param: str) -> Reply:
     """Return the 400 for a missing parameter."""
     return bad(
@@ -197,14 +116,14 @@ def missing(param: str) -> Reply:
     )
 
 
-def check_chat(body: Any) -> Reply | None:
+def check_chat(call: Call) -> Reply | None:
     """Return the 400 for a body that is no chat request, or None if it is one."""
+    body = call.json
     if not isinstance(body, dict):
-        return fail(
-            400,
-            "The body of the request must be a JSON object. Is its Content-Type "
-            "application/json?",
-        )
+        message = "The body of the request must be a JSON object"
+        if coding := call.headers.get("Content-Encoding"):
+            message += f", and must not be compressed as {coding!r}"
+        return fail(400, f"{message}. Is its Content-Type application/json?")
     for name, (is_right, called) in FIELDS.items():
         value, is_needed = body.get(name), name in ("model", "messages")
         if is_needed and name not in body:
@@ -214,8 +133,9 @@ def check_chat(body: Any) -> Reply | None:
         if not is_right(value):
             return bad(name, f"{name!r} must be {called}")
         if name in LIMITS and not LIMITS[name][0] <= value <= LIMITS[name][1]:
-            sentence = f"{name!r} must be from {LIMITS[name][0]} to {LIMITS[name][1]}, not {value}"
-            return bad(name, sentence, "invalid_value")
+            least, most = LIMITS[name]
+            message = f"{name!r} must be from {least} to {most}, not {value}"
+            return bad(name, message, "invalid_value")
     for number, message in enumerate(body["messages"]):
         if wrong := _check_message(message, f"messages[{number}]"):
             return wrong
@@ -244,7 +164,9 @@ def _stops(stop: Any) -> list[Any]:
 
 
 def finish(text: str, body: dict[str, Any]) -> tuple[list[str], str]:
-    """Return the tokens of an answer after stop and max_tokens, and the finish_reason."""
+    """Return the tokens of an answer, cut by stop and max_tokens, and the reason why it
+    ends.
+    """
     for stop in _stops(body.get("stop")):
         text = text.partition(stop)[0] if stop else text
     tokens = words(text)
@@ -269,9 +191,9 @@ def count_usage(prompt: int, completion: int) -> dict[str, Any]:
 
 def chat(call: Call) -> Reply:
     """Answer POST /v1/chat/completions."""
-    body = call.json()
-    if wrong := check_chat(body):
+    if wrong := check_chat(call):
         return wrong
+    body = call.json
     if body["model"] not in call.state.models():
         return unknown_model(body["model"])
     text = answer_to(body["messages"]) if call.text is None else call.text
@@ -283,22 +205,8 @@ def chat(call: Call) -> Reply:
         len(words(content_text(message["content"]))) for message in body["messages"]
     )
     usage = count_usage(prompt, sum(len(tokens) for tokens, _ in answers))
-    if short := call.state.limiter.take(call.key, usage["total_tokens"]):
-        kind, wait = short
-        if wait == math.inf:
-            return fail(
-                429,
-                f"Request too large for {kind} per minute: it needs "
-                f"{usage['total_tokens']}.",
-                type=kind,
-            )
-        call.limited = wait
-        return fail(
-            429,
-            f"Rate limit reached for {kind} per minute. Please try again in "
-            f"{wait:.3f}s.",
-            type=kind,
-        )
+    if limited := check_limit(call, usage["total_tokens"]):
+        return limited
     common = {
         "id": "chatcmpl-" + digest(call.identity, size=12),
         "created": CREATED,
@@ -366,3 +274,17 @@ def chat_events(
     if usage is not None:
         events.append((0.0, event(to_json({**common, "choices": [], "usage": usage}))))
     return [*events, (0.0, DONE)]
+
+
+DIALECT = Dialect(
+    routes=(
+        ("GET", "/v1/models", openai_shared.list_models),
+        ("GET", "/v1/models/{}", openai_shared.get_model),
+        ("POST", "/v1/chat/completions", chat),
+    ),
+    prefix="/v1/",
+    error=openai_shared.error_body,
+    error_headers=openai_shared.error_headers,
+    check=openai_shared.check_key,
+    headers=openai_shared.headers,
+)
