@@ -5,38 +5,29 @@ same answer. The shapes follow OpenAI's published API description and the source
 Python SDK.
 """
 
-import re
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from . import openai_shared
 from .call import Call
 from .dialect import Dialect
-from .openai_shared import CREATED, bad, check_limit, fail, unknown_model
+from .mock_model import answer_to, choose_tool, words
+from .openai_check import check_chat, stops
+from .openai_shared import CREATED, bad, check_limit, unknown_model
 from .reply import DONE, Piece, Reply, digest, event, json_reply, stream_reply, to_json
-
-# A question that begins like this gets this answer.
-ANSWERS = {
-    "why is the sky blue": "The sky is blue because air scatters blue light more than "
-    "red light.",
-    "what is http": "HTTP is the protocol with which a client asks a server for "
-    "something, one request and one reply at a time.",
-    "what is an api": "An API is the list of things you may ask another program for, "
-    "and how to ask.",
-    "what is the capital of france": "The capital of France is Paris.",
-    "say hello": "Hello! 你好! 👋",
-    "用中文": "你好，世界！今天天气很好。🌞",  # noqa: RUF001 - Chinese punctuation
-}
+from .schema import CannotSatisfy, value_for
 
 
-# --- chat completions -----------------------------------------------------------------
+@dataclass(frozen=True)
+class Answer:
+    """One answer of the model, and the finish_reason.
 
-
-def words(text: str) -> list[str]:
-    """Split text into what this server calls tokens: a word with the space before it,
-    or one other character.
+    tool: the name of the tool to be called; then the tokens are its arguments.
     """
-    return re.findall(r"\s*(?:[^\W\u2e80-\U0010ffff]+|\S)|\s+$", text)
+
+    tokens: list[str]
+    reason: str
+    tool: str | None = None
 
 
 def content_text(content: Any) -> str:
@@ -50,128 +41,83 @@ def content_text(content: Any) -> str:
     return content or ""
 
 
-def answer_to(messages: list[dict[str, Any]]) -> str:
-    """Return the answer to a conversation.
-
-    The model knows nothing but the messages it is sent.
-    """
-    said = [
-        content_text(message["content"])
+def _texts(messages: list[dict[str, Any]], *roles: str) -> list[str]:
+    return [
+        content_text(message.get("content"))
         for message in messages
-        if message["role"] == "user"
+        if message["role"] in roles
     ]
-    question = said[-1].strip() if said else ""
-    if question.lower().startswith("what is my name"):
-        names = [
-            found[1]
-            for text in said
-            if (found := re.search(r"(?i)\bmy name is (\w+)", text))
-        ]
-        return (
-            f"Your name is {names[-1]}." if names else "You have not told me your name."
-        )
-    for start, answer in ANSWERS.items():
-        if question.lower().startswith(start):
-            return answer
-    return f"This is a mock answer to: {question}"
 
 
-def _is_whole(value: Any) -> bool:
-    return type(value) is int
+def tool_to_call(body: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the function that the model calls, if it calls one.
 
-
-# The fields of a chat request that this server looks at: what each must be, as a
-# function and in words. Any other field is ignored, and all but the first two may be
-# missing or null.
-FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "model": (lambda value: isinstance(value, str), "a string"),
-    "messages": (
-        lambda value: isinstance(value, list) and value != [],
-        "a list with at least one message",
-    ),
-    "stream": (lambda value: isinstance(value, bool), "true or false"),
-    "stream_options": (lambda value: isinstance(value, dict), "an object"),
-    "stop": (
-        lambda value: all(isinstance(one, str) for one in _stops(value)),
-        "a string or a list of strings",
-    ),
-    "n": (_is_whole, "a number"),
-    "max_tokens": (_is_whole, "a number"),
-    "max_completion_tokens": (_is_whole, "a number"),
-    "temperature": (lambda value: type(value) in (int, float), "a number"),
-}
-LIMITS = {
-    "n": (1, 8),
-    "max_tokens": (1, 10**6),
-    "max_completion_tokens": (1, 10**6),
-    "temperature": (0, 2),
-}
-ROLES = ("system", "developer", "user", "assistant", "tool")
-
-
-def missing(param: str) -> Reply:
-    """Return the 400 for a missing parameter."""
-    return bad(
-        param, f"Missing required parameter: {param!r}", "missing_required_parameter"
-    )
-
-
-def check_chat(call: Call) -> Reply | None:
-    """Return the 400 for a body that is no chat request, or None if it is one."""
-    body = call.json
-    if not isinstance(body, dict):
-        message = "The body of the request must be a JSON object"
-        if coding := call.headers.get("Content-Encoding"):
-            message += f", and must not be compressed as {coding!r}"
-        return fail(400, f"{message}. Is its Content-Type application/json?")
-    for name, (is_right, called) in FIELDS.items():
-        value, is_needed = body.get(name), name in ("model", "messages")
-        if is_needed and name not in body:
-            return missing(name)
-        if value is None and not is_needed:
-            continue
-        if not is_right(value):
-            return bad(name, f"{name!r} must be {called}")
-        if name in LIMITS and not LIMITS[name][0] <= value <= LIMITS[name][1]:
-            least, most = LIMITS[name]
-            message = f"{name!r} must be from {least} to {most}, not {value}"
-            return bad(name, message, "invalid_value")
-    for number, message in enumerate(body["messages"]):
-        if wrong := _check_message(message, f"messages[{number}]"):
-            return wrong
-    return None
-
-
-def _check_message(message: Any, place: str) -> Reply | None:
-    if not isinstance(message, dict):
-        return bad(place, f"{place} must be an object with a role and a content")
-    for name in ("role", "content"):
-        if name not in message:
-            return missing(f"{place}.{name}")
-    if message["role"] not in ROLES:
-        sentence = (
-            f"{place}.role must be system, user or assistant, not {message['role']!r}"
-        )
-        return bad(f"{place}.role", sentence, "invalid_value")
-    if not isinstance(message["content"], str | list | None):
-        return bad(f"{place}.content", f"{place}.content must be a string")
-    return None
-
-
-def _stops(stop: Any) -> list[Any]:
-    """Return the stop words, of which there may be one, many or none, as a list."""
-    return stop if isinstance(stop, list) else [] if stop is None else [stop]
-
-
-def finish(text: str, body: dict[str, Any]) -> tuple[list[str], str]:
-    """Return the tokens of an answer, cut by stop and max_tokens, and the reason why it
-    ends.
+    It does so if it may, and once: after the answer of a tool it speaks itself.
     """
-    for stop in _stops(body.get("stop")):
+    tools = [tool["function"] for tool in body.get("tools") or []]
+    choice, messages = body.get("tool_choice"), body["messages"]
+    if isinstance(choice, dict):
+        name = choice["function"]["name"]
+        return next(tool for tool in tools if tool["name"] == name)
+    if not tools or choice == "none":
+        return None
+    if choice != "required" and messages[-1]["role"] == "tool":
+        return None
+    return choose_tool(tools, " ".join(_texts(messages, "user")[-1:]))
+
+
+def text_for(body: dict[str, Any]) -> str:
+    """Return the text of the answer, in the format that is asked for.
+
+    Raises CannotSatisfy if that is a schema for which there is no value.
+    """
+    messages, wanted = body["messages"], body.get("response_format") or {}
+    if wanted.get("type") == "json_schema":
+        schema = wanted["json_schema"].get("schema")
+        return to_json(value_for({} if schema is None else schema)).decode()
+    if messages[-1]["role"] == "tool":
+        text = f"The tool says: {content_text(messages[-1]['content'])}"
+    else:
+        text = answer_to(_texts(messages, "user"))
+    if wanted.get("type") == "json_object":
+        return to_json({"answer": text}).decode()
+    return text
+
+
+def answers_to(call: Call) -> list[Answer] | Reply:
+    """Return the answers, of which `n` are asked for, or the 400 for a schema."""
+    body, name = call.json, None
+    tool = tool_to_call(body) if call.text is None else None
+    try:
+        if tool:
+            name, place = tool["name"], f"the parameters of {tool['name']!r}"
+            schema = tool.get("parameters")
+            text = to_json(value_for({"type": "object"} if schema is None else schema))
+            text = text.decode()
+        else:
+            place = "response_format.json_schema.schema"
+            text = text_for(body) if call.text is None else call.text
+    except CannotSatisfy as error:
+        param = "tools" if tool else "response_format"
+        return bad(param, f"Invalid schema for {place}: {error}", "invalid_value")
+    is_plain = not tool and not (body.get("response_format") or {}).get("type")
+    return [
+        finish(f"{text} ({number + 1})" if number and is_plain else text, body, name)
+        for number in range(body.get("n") or 1)
+    ]
+
+
+def finish(text: str, body: dict[str, Any], tool: str | None = None) -> Answer:
+    """Return an answer with this text, cut by stop and max_tokens."""
+    for stop in stops(body.get("stop")):
         text = text.partition(stop)[0] if stop else text
     tokens = words(text)
     most = body.get("max_completion_tokens") or body.get("max_tokens") or len(tokens)
-    return tokens[:most], "length" if most < len(tokens) else "stop"
+    if most < len(tokens):
+        return Answer(tokens[:most], "length", tool)
+    # A tool that the request names is called with the reason "stop".
+    is_free = tool and not isinstance(body.get("tool_choice"), dict)
+    return Answer(tokens, "tool_calls" if is_free else "stop", tool)
 
 
 def count_usage(prompt: int, completion: int) -> dict[str, Any]:
@@ -196,56 +142,68 @@ def chat(call: Call) -> Reply:
     body = call.json
     if body["model"] not in call.state.models():
         return unknown_model(body["model"])
-    text = answer_to(body["messages"]) if call.text is None else call.text
-    answers = [
-        finish(text if not number else f"{text} ({number + 1})", body)
-        for number in range(body.get("n") or 1)
-    ]
+    answers = answers_to(call)
+    if isinstance(answers, Reply):
+        return answers
     prompt = sum(
-        len(words(content_text(message["content"]))) for message in body["messages"]
+        len(words(content_text(message.get("content")))) for message in body["messages"]
     )
-    usage = count_usage(prompt, sum(len(tokens) for tokens, _ in answers))
+    usage = count_usage(prompt, sum(len(answer.tokens) for answer in answers))
     if limited := check_limit(call, usage["total_tokens"]):
         return limited
     common = {
         "id": "chatcmpl-" + digest(call.identity, size=12),
         "created": CREATED,
         "model": body["model"],
+        "service_tier": "default",
+        "system_fingerprint": "fp_mock",
     }
-    common |= {"service_tier": "default", "system_fingerprint": "fp_mock"}
     seconds = call.state.token_delay
     if body.get("stream"):
         with_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-        return stream_reply(
-            chat_events(common, answers, usage if with_usage else None, seconds),
-            openers=len(answers),
-        )
-    choices = []
-    for index, (tokens, reason) in enumerate(answers):
-        message = {
-            "role": "assistant",
-            "content": "".join(tokens),
-            "refusal": None,
-            "annotations": [],
+        events = chat_events(common, answers, usage if with_usage else None, seconds)
+        return stream_reply(events, openers=len(answers))
+    choices = [
+        {
+            "index": index,
+            "message": _message(answer, _call_id(common, index)),
+            "logprobs": None,
+            "finish_reason": answer.reason,
         }
-        choices.append(
-            {
-                "index": index,
-                "message": message,
-                "logprobs": None,
-                "finish_reason": reason,
-            }
-        )
-    reply = json_reply(
-        {**common, "object": "chat.completion", "choices": choices, "usage": usage}
-    )
+        for index, answer in enumerate(answers)
+    ]
+    body = {**common, "object": "chat.completion", "choices": choices, "usage": usage}
+    reply = json_reply(body)
     reply.delay = seconds * usage["completion_tokens"]
     return reply
 
 
+def _call_id(common: dict[str, Any], index: int) -> str:
+    """Return the id of the tool call in a choice."""
+    return "call_" + digest(common["id"], index, size=12)
+
+
+def _message(answer: Answer, call_id: str) -> dict[str, Any]:
+    text = "".join(answer.tokens)
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": None if answer.tool else text,
+        "refusal": None,
+        "annotations": [],
+    }
+    if answer.tool:
+        message["tool_calls"] = [_tool_call(answer.tool, text, call_id)]
+    return message
+
+
+def _tool_call(name: str, arguments: str, call_id: str) -> dict[str, Any]:
+    function = {"name": name, "arguments": arguments}
+    return {"id": call_id, "type": "function", "function": function}
+
+
 def chat_events(
     common: dict[str, Any],
-    answers: list[tuple[list[str], str]],
+    answers: list[Answer],
     usage: dict[str, Any] | None,
     seconds: float,
 ) -> list[Piece]:
@@ -264,13 +222,26 @@ def chat_events(
         }
         return event(to_json({**common, "choices": [choice], **last}))
 
+    def opening(index: int, answer: Answer) -> dict[str, Any]:
+        delta = {"role": "assistant", "content": "", "refusal": None}
+        if answer.tool:
+            begun = _tool_call(answer.tool, "", _call_id(common, index))
+            delta |= {"content": None, "tool_calls": [{"index": 0, **begun}]}
+        return delta
+
+    def more(answer: Answer, token: str) -> dict[str, Any]:
+        if answer.tool:
+            return {"tool_calls": [{"index": 0, "function": {"arguments": token}}]}
+        return {"content": token}
+
     events: list[Piece] = [
-        (0.0, chunk(index, {"role": "assistant", "content": "", "refusal": None}))
-        for index in range(len(answers))
+        (0.0, chunk(index, opening(index, answer)))
+        for index, answer in enumerate(answers)
     ]
-    for index, (tokens, reason) in enumerate(answers):
-        events += [(seconds, chunk(index, {"content": token})) for token in tokens]
-        events.append((0.0, chunk(index, {}, reason)))
+    for index, answer in enumerate(answers):
+        for token in answer.tokens:
+            events.append((seconds, chunk(index, more(answer, token))))
+        events.append((0.0, chunk(index, {}, answer.reason)))
     if usage is not None:
         events.append((0.0, event(to_json({**common, "choices": [], "usage": usage}))))
     return [*events, (0.0, DONE)]
