@@ -8,6 +8,7 @@ from .call import Call
 from .dialect import Dialect
 from .reply import Reply, json_reply
 
+MOST_AGENTS = 10_000
 STATUSES = ("active", "paused", "retired")
 
 
@@ -50,6 +51,8 @@ def _read_fields(
     name = body.get("name", "x")
     if not isinstance(name, str) or not name.strip():
         wrong.append(("name", "name must be a text that is not empty"))
+    elif len(name) > 1000:
+        wrong.append(("name", "name must have at most 1,000 characters"))
     if body.get("status", "active") not in STATUSES:
         wrong.append(("status", f"status must be one of {', '.join(STATUSES)}"))
     wrong += [
@@ -73,6 +76,9 @@ def create_agent(call: Call) -> Reply:
     if wrong:
         return wrong
     state = call.state
+    if len(state.agents) >= MOST_AGENTS:
+        message = f"There are {MOST_AGENTS:,} agents, and no room for more; delete some"
+        return DIALECT.fail(507, message)
     state.agents_made += 1
     number = state.agents_made
     agent = {"id": number, "name": fields["name"]}

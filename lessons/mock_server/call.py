@@ -26,13 +26,16 @@ def read_json(body: bytes) -> Any:
         return None
 
 
+MOST_ATTEMPTS = 100_000
+
+
 @dataclass
 class State:
     """What all requests to one server share.
 
     latency: seconds before each reply.
     token_delay: seconds that the mock model takes for each token.
-    models: lists the names of the models that exist.
+    models: lists the names of the models that exist; "*" among them is any name.
     attempts: how often each request was sent, by its identity.
     agents: the agents that were created, by id.
     """
@@ -45,6 +48,21 @@ class State:
     attempts: Counter[str] = field(default_factory=Counter)
     agents: dict[int, dict[str, Any]] = field(default_factory=dict)
     agents_made: int = 0
+
+    def has_model(self, name: str) -> bool:
+        """Say whether there is a model of this name."""
+        names = self.models()
+        return name in names or "*" in names
+
+    def count_attempt(self, identity: str) -> int:
+        """Return how often this request has come by now.
+
+        Of more than 100,000 different requests, the oldest are forgotten.
+        """
+        if identity not in self.attempts and len(self.attempts) >= MOST_ATTEMPTS:
+            del self.attempts[next(iter(self.attempts))]
+        self.attempts[identity] += 1
+        return self.attempts[identity]
 
     def clear(self) -> None:
         """Forget what came of the requests so far."""

@@ -9,12 +9,26 @@ from typing import Any
 from aiohttp import web
 
 from . import fault
-from .plan import Plan
+from .fault import Fault
+from .plan import Plan, Rule
 from .records import Log
 from .reply import to_json
 
-KNOWN = "GET /_mock/health, GET /_mock/records, POST /_mock/script, POST /_mock/reset"
-HINT = 'send {"faults": ["status(503)", "ok"]}'
+# What can be posted where, as an example.
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "script": {"faults": ["status(503)", "ok"]},
+    "rules": {
+        "method": "POST",
+        "path": "/v1/chat/completions",
+        "model": "mock-small",
+        "faults": ["delay(0.5)", "slice(3)"],
+        "latency": 0.2,
+        "text": "The answer of the model.",
+    },
+    "chaos": {"share": 0.5, "faults": ["status(503)", "drop"]},
+}
+GETS = ["GET /_mock/health", "GET /_mock/records"]
+POSTS = ["POST /_mock/reset", *(f"POST /_mock/{name}" for name in EXAMPLES)]
 
 
 def json_response(value: Any, status: int = 200) -> web.Response:
@@ -34,6 +48,13 @@ class Control:
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
         """Answer a request whose path begins with /_mock/."""
+        # A browser says which page a request comes from, and no other page than our
+        # own may control this server (RFC 6454, section 7.3).
+        own = f"http://{request.headers['Host']}"
+        for origin in request.headers.getall("Origin", []):
+            if origin != own:
+                message = f"a page of {origin[:100]!r} may not control this server"
+                return json_response({"error": f"{message}, only one of {own}"}, 403)
         match request.method, request.path:
             case "GET", "/_mock/health":
                 return json_response({"status": "ok"})
@@ -44,23 +65,55 @@ class Control:
             case "POST", "/_mock/reset":
                 self._reset()
                 return json_response({"status": "ok"})
-            case "POST", "/_mock/script":
-                return self._script(await request.read())
-        message = f"the control endpoints are {KNOWN}"
+        name = request.path.removeprefix("/_mock/")
+        if request.method == "POST" and name in EXAMPLES:
+            return self._order(name, await _read(request))
+        message = f"the control endpoints are {', '.join([*GETS, *POSTS])}"
         return json_response({"error": message}, 404)
 
-    def _script(self, body: bytes) -> web.Response:
+    def _order(self, name: str, body: bytes) -> web.Response:
+        """Carry out an order that was posted, or say what is wrong with it."""
         try:
-            texts = json.loads(body)["faults"]
-            steps = tuple(fault.parse(text) for text in texts)
-        except (
-            LookupError,
-            TypeError,
-            AttributeError,
-            RecursionError,
-            ValueError,
-        ) as e:
-            wrong = {"error": f"{e}; {HINT}", "valid": sorted(fault.NAMES)}
+            order = _read_order(name, body)
+            faults = _read_faults(order.get("faults", [] if name == "rules" else None))
+            answer: dict[str, Any] = {"status": "ok"}
+            if name == "script":
+                self._plan.add_to_script(faults)
+                answer["scripted"] = len(faults)
+            elif name == "chaos":
+                self._plan.set_chaos(order.get("share"), faults)
+            else:
+                which = [order.get(key) for key in ("method", "path", "model")]
+                how = {key: order.get(key) for key in ("latency", "text")}
+                self._plan.add_rule(Rule(*which).reply(*faults, **how))
+        except ValueError as error:
+            message = f"{error}; send such as {json.dumps(EXAMPLES[name])}"
+            wrong = {"error": message, "valid": sorted(fault.NAMES)}
             return json_response(wrong, 400)
-        self._plan.add_to_script(steps)
-        return json_response({"status": "ok", "scripted": len(steps)})
+        return json_response(answer)
+
+
+async def _read(request: web.BaseRequest) -> bytes:
+    try:
+        return await request.read()
+    except (web.HTTPRequestEntityTooLarge, web.RequestPayloadError):
+        return b""
+
+
+def _read_order(name: str, body: bytes) -> dict[str, Any]:
+    try:
+        order = json.loads(body)
+    except (ValueError, RecursionError):
+        raise ValueError("the body is not JSON") from None
+    if not isinstance(order, dict):
+        raise ValueError("the body must be a JSON object")
+    for key in order:
+        if key not in EXAMPLES[name]:
+            raise ValueError(f"there is no key {key!r}")
+    return order
+
+
+def _read_faults(texts: Any) -> tuple[Fault, ...]:
+    if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
+        raise ValueError("faults must be a list of texts")
+    return tuple(fault.parse(text) for text in texts)

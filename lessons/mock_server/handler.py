@@ -5,17 +5,24 @@ request is opened before it and closed with the last byte.
 """
 
 import asyncio
+import hashlib
 import re
 import socket
 import struct
 import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
 from .call import Call, State, read_json
 from .control import Control, json_response
 from .plan import NO_FAULT, Plan
-from .records import BODY_LIMIT, Log, Mask, Record, mask
+from .records import Log, Mask, Record, mask
 from .reply import Reply, digest
 from .routes import find
 
@@ -23,19 +30,43 @@ _LOOPBACK = re.compile(r"(?i)(127\.0\.0\.1|localhost|\[?::1\]?)(:\d{1,5})?")
 _LINGER_ZERO = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
-class Handler:
-    """Answers the requests to one server.
+# What has more to do than this (see Reply.size) is done in another thread.
+_LARGE = 20_000
+_PATIENCE = 0.005  # seconds that one reply is sent before others have their turn
 
-    is_stopping: set it to True before the connections are closed.
+
+class Handler:
+    """Answers the requests to one server, between start() and stop().
+
+    idle: the connections that wait for another request, and since when (loop time).
     """
 
     def __init__(self, log: Log, plan: Plan, state: State, control: Control) -> None:
         self._log, self._plan, self._state = log, plan, state
         self._control = control
-        self.is_stopping = False
+
+    def start(self) -> None:
+        """Be ready for requests."""
+        self._is_stopping = False
+        self.idle: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+        self._workers = ThreadPoolExecutor(2, thread_name_prefix="mock-server-worker")
+
+    def stop(self) -> None:
+        """Say that the connections are about to be closed."""
+        self._is_stopping = True
+        self._workers.shutdown(wait=False, cancel_futures=True)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request, and write down how that ended."""
+        transport = request.transport
+        self.idle.pop(transport, None)
+        try:
+            return await self._handle(request)
+        finally:
+            if transport is not None:
+                self.idle[transport] = asyncio.get_running_loop().time()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if refused := _refuse_host(request):
             return refused
         if request.path.startswith("/_mock/"):
@@ -51,11 +82,11 @@ class Handler:
         )
         try:
             body, trouble = await _read(request)
-            record.body = hidden.body(body)[:BODY_LIMIT]
-            reply = self._answer(request, record, body, trouble)
+            self._log.keep_body(record, hidden, body)
+            reply = await self._answer(request, record, body, trouble)
             return await self._send(request, record, reply)
         except asyncio.CancelledError:
-            end = "server-stopped" if self.is_stopping else "client-gone"
+            end = "server-stopped" if self._is_stopping else "client-gone"
             self._log.close(record, end)
             raise
         except ConnectionError:
@@ -66,7 +97,16 @@ class Handler:
             # It is open only after a defect of the server itself.
             self._log.close(record, "cut")
 
-    def _answer(
+    async def _do(self, size: int, work: Callable[..., Any], *args: Any) -> Any:
+        """Do some work; if it is large, then in another thread, so that nobody waits
+        for it but the client who asked.
+        """
+        if size <= _LARGE:
+            return work(*args)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._workers, work, *args)
+
+    async def _answer(
         self,
         request: web.BaseRequest,
         record: Record,
@@ -74,11 +114,11 @@ class Handler:
         trouble: tuple[int, str] | None,
     ) -> Reply:
         """Return the reply, with the faults that were chosen for it."""
-        value = read_json(body)
+        value = await self._do(len(body), read_json, body)
         rule = self._plan.rule_for(request.method, request.path, value)
         key = _bearer(request)
-        identity = digest(request.method, request.path_qs, key, body)
-        self._state.attempts[identity] += 1
+        about = body if len(body) <= _LARGE else hashlib.blake2b(body).digest()
+        identity = digest(request.method, request.path_qs, key, about)
         call = Call(
             state=self._state,
             method=request.method,
@@ -89,7 +129,7 @@ class Handler:
             body=body,
             json=value,
             identity=identity,
-            attempt=self._state.attempts[identity],
+            attempt=self._state.count_attempt(identity),
             host=request.headers["Host"],
             text=rule.text,
         )
@@ -100,7 +140,8 @@ class Handler:
         elif trouble:
             reply = dialect.fail(*trouble)
         else:
-            reply = dialect.check(call) or answer(call)
+            size = len(body) + 8 * len(rule.text or "")
+            reply = dialect.check(call) or await self._do(size, answer, call)
         record.attempt = call.attempt
         record.fault, record.source = "" if fault == NO_FAULT else str(fault), source
         if reply.is_limited:
@@ -109,7 +150,8 @@ class Handler:
         for name, text in dialect.headers(call, reply).items():
             reply.headers.setdefault(name, text)
         reply.error, reply.error_headers = dialect.error, dialect.error_headers
-        fault.apply(reply)
+        for step in fault.in_order():
+            await self._do(max(reply.size, len(step.text)), step.apply, reply)
         return reply
 
     async def _send(
@@ -145,11 +187,16 @@ class Handler:
             # bytes up to the connection's end.
             response = _Response(status=reply.status, headers=reply.headers)
             await response.prepare(request)
-        for number, (wait, data) in enumerate(reply.pieces, start=1):
-            if wait:
+        turn_ends = time.monotonic() + _PATIENCE
+        # Taken from the list one by one: to free a million pieces at once takes long.
+        pieces, reply.pieces = deque(reply.pieces), []
+        while pieces:
+            wait, data = pieces.popleft()
+            if wait or time.monotonic() > turn_ends:
                 await asyncio.sleep(wait)
+                turn_ends = time.monotonic() + _PATIENCE
             record.sent += len(data)
-            if number == len(reply.pieces) and reply.ending != "hang":
+            if not pieces and reply.ending != "hang":
                 self._log.close(record, end)
             if data and reply.has_head:
                 await response.write(data)
@@ -203,7 +250,7 @@ async def _read(request: web.BaseRequest) -> tuple[bytes, tuple[int, str] | None
     try:
         return await request.read(), None
     except web.HTTPRequestEntityTooLarge:
-        return b"", (413, "The body is longer than 1 MiB")
+        return b"", (413, "The body is longer than 4 MiB")
     except (web.RequestPayloadError, ValueError) as error:
         return b"", (400, f"The body cannot be read: {error}")
 

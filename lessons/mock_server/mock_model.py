@@ -18,11 +18,15 @@ ANSWERS = {
 }
 
 
+_TOKEN = re.compile(r"\s*(?:[^\W\u2e80-\U0010ffff]+|\S)|\s+$")
+
+
 def words(text: str) -> list[str]:
     """Split text into what this server calls tokens: a word with the space before it,
     or one other character.
     """
-    return re.findall(r"\s*(?:[^\W\u2e80-\U0010ffff]+|\S)|\s+$", text)
+    # finditer, not findall: between two words, other threads have their turn.
+    return [found[0] for found in _TOKEN.finditer(text)]
 
 
 def answer_to(said: Sequence[str]) -> str:

@@ -140,7 +140,7 @@ def chat(call: Call) -> Reply:
     if wrong := check_chat(call):
         return wrong
     body = call.json
-    if body["model"] not in call.state.models():
+    if not call.state.has_model(body["model"]):
         return unknown_model(body["model"])
     answers = answers_to(call)
     if isinstance(answers, Reply):

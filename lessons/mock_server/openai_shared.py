@@ -105,11 +105,12 @@ def unknown_model(name: str) -> Reply:
 
 
 def list_models(call: Call) -> Reply:
-    models = [_model_object(name) for name in call.state.models()]
+    names = [name for name in call.state.models() if name != "*"]
+    models = [_model_object(name) for name in names]
     return json_reply({"object": "list", "data": models})
 
 
 def get_model(call: Call, name: str) -> Reply:
-    if name not in call.state.models():
+    if not call.state.has_model(name):
         return unknown_model(name)
     return json_reply(_model_object(name))

@@ -9,9 +9,11 @@ from typing import Any
 
 from .call import Call
 from .fault import Fault, ok
-from .step import is_seconds
+from .step import MOST_BYTES, is_seconds
 
 NO_FAULT = ok()
+MOST_STEPS = 10_000  # that wait in a script
+MOST_RULES = 1_000
 
 
 @dataclass
@@ -34,9 +36,23 @@ class Rule:
         check_faults(wanted)
         if latency is not None:
             check_seconds("latency", latency)
+        if not isinstance(text, str | None) or len(text or "") > MOST_BYTES:
+            raise ValueError("text must be a text of at most 4 million characters")
         self.fault = functools.reduce(operator.add, wanted) if wanted else None
         self.latency, self.text = latency, text
         return self
+
+    def __post_init__(self) -> None:
+        for name in ("method", "path", "model"):
+            value = getattr(self, name)
+            if not isinstance(value, str | None):
+                raise ValueError(f"{name} must be a text, not {value!r}")
+        self.method = self.method.upper() if self.method else None
+
+    @property
+    def matcher(self) -> tuple[str | None, ...]:
+        """What a request must have to match."""
+        return self.method, self.path, self.model
 
     def matches(self, method: str, path: str, body: Any) -> bool:
         """Say whether this rule is for such a request; body is its JSON."""
@@ -67,18 +83,21 @@ class Plan:
     def add_to_script(self, steps: tuple[Fault, ...]) -> None:
         """Say what happens to the next requests, one fault each."""
         check_faults(steps)
+        if len(self._script) + len(steps) > MOST_STEPS:
+            raise ValueError(f"at most {MOST_STEPS:,} faults can wait in the script")
         self._script.extend(steps)
 
-    def add_rule(self, method: str | None, path: str | None, model: str | None) -> Rule:
-        """Make a rule; the newest wins."""
-        rule = Rule(method, path, model)
+    def add_rule(self, rule: Rule) -> None:
+        """Add a rule; the newest wins, and replaces one for the same requests."""
+        rest = [old for old in self._rules if old.matcher != rule.matcher]
+        if len(rest) >= MOST_RULES:
+            raise ValueError(f"there can be at most {MOST_RULES:,} rules")
         # A new list, because a request may be walking through the old one.
-        self._rules = [rule, *self._rules]
-        return rule
+        self._rules = [rule, *rest]
 
     def set_chaos(self, share: float, choices: tuple[Fault, ...]) -> None:
         """Let one of the faults happen to this share of all requests, from 0 to 1."""
-        if not 0 <= share <= 1:
+        if type(share) not in (int, float) or not 0 <= share <= 1:
             raise ValueError(f"share must be from 0 to 1, not {share!r}")
         if not choices:
             raise ValueError("chaos needs at least one fault")

@@ -16,6 +16,7 @@ from multidict import MultiMapping
 
 RECORD_LIMIT = 10_000
 BODY_LIMIT = 64 * 1024
+BYTES_LIMIT = 64 * 1024 * 1024  # of all records together
 _SECRET_HEADERS = {
     "authorization",
     "proxy-authorization",
@@ -157,6 +158,12 @@ class Record:
         }
 
 
+def _size(record: Record) -> int:
+    """Return about how many bytes a record takes."""
+    texts = [record.path, record.query, *record.headers, *record.headers.values()]
+    return 1000 + len(record.body) + sum(map(len, texts))
+
+
 class Log:
     """The records of one server: its thread writes them, yours reads them."""
 
@@ -168,7 +175,8 @@ class Log:
     def clear(self) -> None:
         """Forget everything. A request that is still open ends without a trace."""
         with self._lock:
-            self._records: deque[Record] = deque(maxlen=RECORD_LIMIT)
+            self._records: deque[Record] = deque()
+            self._bytes = 0  # about how much they take
             self._open: dict[int, Record] = {}
             self._connections: WeakKeyDictionary[Any, list[int]] = WeakKeyDictionary()
             self._connection_count = self._count = self.peak_open = 0
@@ -196,9 +204,26 @@ class Log:
                 **fields,
             )
             self._records.append(record)
+            self._add_bytes(_size(record))
             self._open[id(record)] = record
             self.peak_open = max(self.peak_open, len(self._open))
         return record
+
+    def keep_body(self, record: Record, hidden: Mask, body: bytes) -> None:
+        """Write down the beginning of a request's body, with its secrets masked."""
+        # Masked before it is cut, so that no half of a secret is left at the end.
+        kept = hidden.body(body[: 2 * BODY_LIMIT])[:BODY_LIMIT]
+        with self._lock:
+            record.body = kept
+            self._add_bytes(len(kept))
+
+    def _add_bytes(self, count: int) -> None:
+        """Count these bytes, and forget the oldest records if they are too many."""
+        self._bytes += count
+        while self._records and (
+            len(self._records) > RECORD_LIMIT or self._bytes > BYTES_LIMIT
+        ):
+            self._bytes -= _size(self._records.popleft())
 
     def close(self, record: Record, end: str) -> None:
         """Write down how a request ended, unless that is known already."""

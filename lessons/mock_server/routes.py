@@ -55,9 +55,26 @@ def _answer(answer: Callable[..., Reply], parts: tuple[str, ...], call: Call) ->
     return answer(call, *parts)
 
 
+def _meant(call: Call) -> str | None:
+    """Return the address that was probably meant, if there is one: with /v1, without
+    it twice, without a slash too many.
+    """
+    path = re.sub("/+", "/", call.path).rstrip("/")
+    others = (path, f"/v1{path}", re.sub("^(/v1)+", "/v1", path))
+    return next((other for other in others if _is_answered(call.method, other)), None)
+
+
+def _is_answered(method: str, path: str) -> bool:
+    is_pattern = (one[0] == method and one[1].fullmatch(path) for one in _PATTERNS)
+    return (method, path) in _EXACT or any(is_pattern)
+
+
 def _refuse(dialect: Dialect, allowed: list[str], call: Call) -> Reply:
     if not allowed:
-        return dialect.fail(404, f"There is nothing at {call.path}")
+        message = f"There is nothing at {call.path}"
+        if meant := _meant(call):
+            message += f"; did you mean {meant}? Look at the client's base_url"
+        return dialect.fail(404, message)
     methods = ", ".join(allowed)
     reply = dialect.fail(405, f"{call.path} takes {methods}")
     reply.headers["Allow"] = methods

@@ -17,7 +17,7 @@ NOT_OFFERED = (
     *("dependentRequired", "dependentSchemas", "dependencies", "unevaluatedItems"),
     *("unevaluatedProperties", "$dynamicRef"),
 )
-MOST_VALUES = 10_000  # in one value, all levels counted
+MOST_VALUES = 2_000  # in one value, all levels counted
 FORMATS = {
     "date-time": "2026-01-31T12:00:00Z",
     "date": "2026-01-31",
@@ -58,12 +58,21 @@ def value_for(schema: Any) -> Any:
     return value
 
 
+def _canonical(value: Any) -> str:
+    """Return a text that is the same for the same JSON: 1 is not true, 1.0 is 1."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, list):
+        return f"[{','.join(map(_canonical, value))}]"
+    if isinstance(value, dict):
+        pairs = [[name, _canonical(value[name])] for name in sorted(value)]
+        return f"{{{json.dumps(pairs)}}}"
+    return json.dumps(value)
+
+
 def _same(one: Any, other: Any) -> bool:
-    """Say whether two values are the same JSON: 1 is not true, 1.0 is 1."""
-    return (
-        one == other
-        and json.dumps(one)[:1].isalpha() == json.dumps(other)[:1].isalpha()
-    )
+    """Say whether two values are the same JSON."""
+    return _canonical(one) == _canonical(other)
 
 
 class _Maker:
@@ -276,11 +285,8 @@ class _Maker:
     def array_fits(self, value: list, schema: dict) -> bool:
         first = schema.get("prefixItems", [])
         items = [*first, *[schema.get("items", True)] * (len(value) - len(first))]
-        is_unique = not schema.get("uniqueItems") or not any(
-            _same(one, other)
-            for number, one in enumerate(value)
-            for other in value[:number]
-        )
+        different = {_canonical(one) for one in value}
+        is_unique = not schema.get("uniqueItems") or len(different) == len(value)
         return (
             is_unique
             and _in_bounds(len(value), schema, "minItems", "maxItems")
@@ -347,8 +353,8 @@ def _make_string(schema: dict, place: str, name: str, number: int) -> str:
     texts = [f"{usual} {number + 1}" if number and usual not in SAMPLES else usual]
     texts += SAMPLES if "pattern" in schema else ()
     least, most = schema.get("minLength", 0), schema.get("maxLength", math.inf)
-    if least > 100_000:
-        raise CannotSatisfy(f"{place}.minLength: it is over 100,000")
+    if least > 10_000:
+        raise CannotSatisfy(f"{place}.minLength: it is over 10,000")
     for text in texts:
         text = text + "x" * (least - len(text))
         text = text if len(text) <= most else text[: int(most)]

@@ -7,11 +7,13 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from .accept import accept_for_ever, raise_limit
 from .call import State
 from .control import Control
 from .fault import Fault
@@ -19,6 +21,7 @@ from .handler import Handler
 from .limiter import Limiter
 from .plan import Plan, Rule, check_seconds
 from .records import Log, Record, table
+from .step import MOST_BYTES
 
 MODELS = ("mock-small", "mock-large")  # those that exist without a rule
 _NO_LIMIT = 100_000_000  # requests or tokens a minute: the limit when none is asked for
@@ -47,6 +50,8 @@ class MockServer:
         none worth the name.
     port: 0 for any free one.
     api_key: the key that it accepts.
+    models: names of models that exist besides mock-small and mock-large, and those that
+        rules speak of; "*" for any name.
     clock: returns seconds, for the rate limit only.
 
     start() and stop() do what the with statement does. OSError if the port is taken.
@@ -62,6 +67,7 @@ class MockServer:
         tokens_per_minute: int | None = None,
         port: int = 0,
         api_key: str = "mock-key-for-this-course",
+        models: Iterable[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         check_seconds("latency", latency)
@@ -71,6 +77,7 @@ class MockServer:
         if not re.fullmatch("[!-~]+", api_key):
             raise ValueError("api_key must be one word of printable ASCII")
         self.seed, self.api_key = seed, api_key
+        self._more_models = _check_models(models)
         self._wanted_port, self.port = port, 0
         self._thread: threading.Thread | None = None
         limits = requests_per_minute or _NO_LIMIT, tokens_per_minute or _NO_LIMIT
@@ -97,7 +104,8 @@ class MockServer:
             raise RuntimeError("this server is running already")
         listener = socket.create_server(("127.0.0.1", self._wanted_port), backlog=1024)
         self.port = listener.getsockname()[1]
-        self._handler.is_stopping = False
+        listener.setblocking(False)
+        self._handler.start()
         is_ready = threading.Event()
         serve = functools.partial(asyncio.run, self._serve(listener, is_ready))
         self._thread = threading.Thread(target=serve, name="mock-server", daemon=True)
@@ -108,7 +116,6 @@ class MockServer:
     def stop(self) -> None:
         """Stop at once, whoever is still connected. Stopping twice does no harm."""
         if self._thread:
-            self._handler.is_stopping = True
             self._loop.call_soon_threadsafe(self._stop_event.set)
             self._thread.join()
             self._thread = None
@@ -121,15 +128,20 @@ class MockServer:
             access_log=None,
             logger=_logger,
             auto_decompress=False,
+            request_factory=_make_request,
         )
         # A timeout of 0 would wait for ever.
         runner = web.ServerRunner(server, shutdown_timeout=0.001)
-        try:
+        with listener:
             await runner.setup()
-            await web.SockSite(runner, listener, backlog=1024).start()
-        finally:
+            accepting = accept_for_ever(
+                listener, server, raise_limit(), self._handler.idle
+            )
+            task = asyncio.create_task(accepting)
             is_ready.set()
-        await self._stop_event.wait()
+            await self._stop_event.wait()
+            task.cancel()
+        self._handler.stop()
         await runner.cleanup()
 
     # --- for the person who runs it ---
@@ -170,7 +182,9 @@ class MockServer:
         """Make a standing rule for the requests that match, and say what it does with
         reply(); the newest rule wins.
         """
-        return self._plan.add_rule(method, path, model)
+        rule = Rule(method, path, model)
+        self._plan.add_rule(rule)
+        return rule
 
     def chaos(self, share: float, *choices: Fault) -> None:
         """Let one of the faults happen to this share of all requests, from 0 to 1.
@@ -191,7 +205,9 @@ class MockServer:
 
     @property
     def records(self) -> list[Record]:
-        """The requests that arrived, oldest first: the last 10,000 of them."""
+        """The requests that arrived, oldest first: the last 10,000 of them, or fewer if
+        their bodies and headers take more than 64 MiB.
+        """
         return self._log.all()
 
     @property
@@ -220,7 +236,24 @@ class MockServer:
         """Return the models that exist: the usual ones, and those that rules speak
         of.
         """
-        return list(dict.fromkeys([*MODELS, *self._plan.models()]))
+        return list(dict.fromkeys([*MODELS, *self._more_models, *self._plan.models()]))
+
+
+def _make_request(*parts: Any) -> web.BaseRequest:
+    """Return a request whose body may have 4 MiB, as an image in a question has."""
+    return web.BaseRequest(
+        *parts, asyncio.get_running_loop(), client_max_size=MOST_BYTES
+    )
+
+
+def _check_models(names: Iterable[str]) -> list[str]:
+    if isinstance(names, str):
+        raise ValueError(f"models must be a list of names, such as [{names!r}]")
+    names = list(names)
+    for name in names:
+        if not isinstance(name, str) or not name or not name.isprintable():
+            raise ValueError(f"the name of a model must be a text, not {name!r}")
+    return names
 
 
 def _check_limit(name: str, value: int | None) -> None:

@@ -84,7 +84,7 @@ ERRORS = {
     "no tokens": ({"json": {**ASK, "max_tokens": 0}}, 400, INVALID, "invalid_value", "max_tokens"),
     "true as a number": ({"json": {**ASK, "max_tokens": True}}, 400, INVALID, "invalid_type", "max_tokens"),
     "stream as text": ({"json": {**ASK, "stream": "yes"}}, 400, INVALID, "invalid_type", "stream"),
-    "too long": ({"data": b"x" * 1_100_000}, 413, INVALID, None, None),
+    "too long": ({"data": b"x" * 4_200_000}, 413, INVALID, None, None),
 }  # fmt: skip
 
 
@@ -724,6 +724,34 @@ def test_bytes_are_told_as_base64(site: Site) -> None:
         assert start == "data:application/octet-stream;base64"
         assert base64.b64decode(encoded) == body, "these are not the bytes that came"
         assert told["json"] is None
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("/chat/completions", "/v1/chat/completions"),
+        ("/v1/v1/chat/completions", "/v1/chat/completions"),
+        ("/v1/chat/completions/", "/v1/chat/completions"),
+        ("//v1/chat/completions", "/v1/chat/completions"),
+    ],
+)
+def test_a_wrong_base_url_is_told(site: Site, path: str, meant: str) -> None:
+    """An address that is nearly right is a 404 that names the one that was probably
+    meant.
+    """
+    reply = site.call("POST", path, json=ASK, headers=site.key)
+    assert reply.status_code == 404
+    assert f"did you mean {meant}?" in reply.text, reply.text
+    assert "did you mean" not in site.call("POST", "/nothing").text
+
+
+def test_every_401_says_how_to_authenticate(site: Site) -> None:
+    """A 401 has WWW-Authenticate (RFC 9110, section 11.6.1), scripted or not."""
+    site.server.script(fault.ok(), fault.ok(), fault.status(401), fault.html(401))
+    for path in ("/v1/models", "/data", "/v1/models", "/data"):
+        reply = site.get(path)
+        assert reply.status_code == 401
+        assert reply.headers["WWW-Authenticate"].startswith("Bearer"), path
 
 
 def test_a_compressed_question_is_refused_with_the_reason(site: Site) -> None:
