@@ -410,7 +410,7 @@ def test_nothing_listens(library) -> None:
         if library is requests
         else (library.ConnectError, library.TimeoutException)
     )
-    check(error_of(lambda: get(library, url)), wanted, timeout)  # fmt: skip
+    check(error_of(lambda: get(library, url)), wanted, timeout)
 
 
 @pytest.mark.skipif(

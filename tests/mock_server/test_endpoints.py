@@ -73,19 +73,85 @@ INVALID = "invalid_request_error"
 ERRORS = {
     "not JSON": ({"data": b"hello"}, 400, INVALID, None, None),
     "not an object": ({"json": []}, 400, INVALID, None, None),
-    "no model": ({"json": {"messages": ASK["messages"]}}, 400, INVALID, "missing_required_parameter", "model"),
-    "no messages": ({"json": {"model": "mock-small"}}, 400, INVALID, "missing_required_parameter", "messages"),
-    "no role": ({"json": MISSING_ROLE}, 400, INVALID, "missing_required_parameter", "messages[0].role"),
-    "no content": ({"json": MISSING_CONTENT}, 400, INVALID, "missing_required_parameter", "messages[1].content"),
-    "no message": ({"json": {**ASK, "messages": []}}, 400, INVALID, "invalid_type", "messages"),
-    "unknown role": ({"json": UNKNOWN_ROLE}, 400, INVALID, "invalid_value", "messages[0].role"),
-    "unknown model": ({"json": {**ASK, "model": "gpt-none"}}, 404, INVALID, "model_not_found", None),
-    "too hot": ({"json": {**ASK, "temperature": 2.1}}, 400, INVALID, "invalid_value", "temperature"),
-    "no tokens": ({"json": {**ASK, "max_tokens": 0}}, 400, INVALID, "invalid_value", "max_tokens"),
-    "true as a number": ({"json": {**ASK, "max_tokens": True}}, 400, INVALID, "invalid_type", "max_tokens"),
-    "stream as text": ({"json": {**ASK, "stream": "yes"}}, 400, INVALID, "invalid_type", "stream"),
+    "no model": (
+        {"json": {"messages": ASK["messages"]}},
+        400,
+        INVALID,
+        "missing_required_parameter",
+        "model",
+    ),
+    "no messages": (
+        {"json": {"model": "mock-small"}},
+        400,
+        INVALID,
+        "missing_required_parameter",
+        "messages",
+    ),
+    "no role": (
+        {"json": MISSING_ROLE},
+        400,
+        INVALID,
+        "missing_required_parameter",
+        "messages[0].role",
+    ),
+    "no content": (
+        {"json": MISSING_CONTENT},
+        400,
+        INVALID,
+        "missing_required_parameter",
+        "messages[1].content",
+    ),
+    "no message": (
+        {"json": {**ASK, "messages": []}},
+        400,
+        INVALID,
+        "invalid_type",
+        "messages",
+    ),
+    "unknown role": (
+        {"json": UNKNOWN_ROLE},
+        400,
+        INVALID,
+        "invalid_value",
+        "messages[0].role",
+    ),
+    "unknown model": (
+        {"json": {**ASK, "model": "gpt-none"}},
+        404,
+        INVALID,
+        "model_not_found",
+        None,
+    ),
+    "too hot": (
+        {"json": {**ASK, "temperature": 2.1}},
+        400,
+        INVALID,
+        "invalid_value",
+        "temperature",
+    ),
+    "no tokens": (
+        {"json": {**ASK, "max_tokens": 0}},
+        400,
+        INVALID,
+        "invalid_value",
+        "max_tokens",
+    ),
+    "true as a number": (
+        {"json": {**ASK, "max_tokens": True}},
+        400,
+        INVALID,
+        "invalid_type",
+        "max_tokens",
+    ),
+    "stream as text": (
+        {"json": {**ASK, "stream": "yes"}},
+        400,
+        INVALID,
+        "invalid_type",
+        "stream",
+    ),
     "too long": ({"data": b"x" * 4_200_000}, 413, INVALID, None, None),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
@@ -142,11 +208,13 @@ def test_openai_faults(
 @pytest.mark.parametrize(
     ("sent", "code"),
     [
-        ({}, None), ({"Authorization": "Bearer "}, None), ({"Authorization": "Basic eDp5"}, None),
+        ({}, None),
+        ({"Authorization": "Bearer "}, None),
+        ({"Authorization": "Basic eDp5"}, None),
         ({"Authorization": "Bearer wrong-wrong-wrong"}, "invalid_api_key"),
         ({"Authorization": "bearer None"}, "invalid_api_key"),
     ],
-)  # fmt: skip
+)
 def test_openai_keys(site: Site, body: dict, sent: dict, code: str | None) -> None:
     """No key and a wrong key are two different 401s, in JSON also where a stream was
     asked for.
@@ -776,8 +844,8 @@ def test_nan_is_no_json(site: Site, body: str) -> None:
 
 
 REMOVED = (
-    "/put /patch /delete /delay/1 /basic-auth/a/b /bearer /bytes/9 /drip /stream/3 /gzip "
-    "/encoding/utf8 /html"
+    "/put /patch /delete /delay/1 /basic-auth/a/b /bearer /bytes/9 /drip /stream/3 "
+    "/gzip /encoding/utf8 /html"
 )
 
 
@@ -859,18 +927,38 @@ KINDS = {
     "a redirect": "/redirect/1",
 }
 MIXED = [
-    fault.status(503), fault.status(204), fault.quota(), fault.html(), fault.bare(), fault.no_charset(),
-    fault.drop("rst"), fault.drop("fin"), fault.garbage(), fault.bad_json(), fault.truncate(after_events=1),
-    fault.stream_error(after_events=1), fault.comments() + fault.crlf() + fault.no_space(), fault.drip(3, 0.001),
-    fault.slice(3), fault.cut(after_bytes=5), fault.cut(after_events=1, how="rst"),
-    fault.status(204) + fault.slice(3), fault.status(304) + fault.stream_error(),
-    fault.bad_json() + fault.slice(2) + fault.cut(after_bytes=9), fault.drop() + fault.slice(2) + fault.bare(),
+    fault.status(503),
+    fault.status(204),
+    fault.quota(),
+    fault.html(),
+    fault.bare(),
+    fault.no_charset(),
+    fault.drop("rst"),
+    fault.drop("fin"),
+    fault.garbage(),
+    fault.bad_json(),
+    fault.truncate(after_events=1),
+    fault.stream_error(after_events=1),
+    fault.comments() + fault.crlf() + fault.no_space(),
+    fault.drip(3, 0.001),
+    fault.slice(3),
+    fault.cut(after_bytes=5),
+    fault.cut(after_events=1, how="rst"),
+    fault.status(204) + fault.slice(3),
+    fault.status(304) + fault.stream_error(),
+    fault.bad_json() + fault.slice(2) + fault.cut(after_bytes=9),
+    fault.drop() + fault.slice(2) + fault.bare(),
     fault.hang() + fault.status(500) + fault.drip(2, 0.001) + fault.drop("fin"),
     *(fault.stream_error(shape=shape, done=True) for shape in fault.SHAPES),
-    fault.parts() + fault.finish(None), fault.no_content(), fault.omit("message"),
-    fault.omit("code") + fault.status(999), fault.content_type(None), fault.only_done(),
-    fault.content_type("text/plain") + fault.slice(2), fault.blank_data(),
-]  # fmt: skip
+    fault.parts() + fault.finish(None),
+    fault.no_content(),
+    fault.omit("message"),
+    fault.omit("code") + fault.status(999),
+    fault.content_type(None),
+    fault.only_done(),
+    fault.content_type("text/plain") + fault.slice(2),
+    fault.blank_data(),
+]
 
 
 @pytest.mark.parametrize("path", KINDS.values(), ids=KINDS)

@@ -255,7 +255,7 @@ def test_http_1_0_gets_streams_without_chunks(server: MockServer) -> None:
 
 
 def test_pipelined_requests_are_answered_in_order(server: MockServer) -> None:
-    """Requests sent without waiting are answered one after the other, faults and all."""
+    """Requests sent without waiting are answered in order, faults and all."""
     server.script(fault.ok(), fault.status(503), fault.delay(0.05), fault.ok())
     paths = ["/users/ada", "/users/psf", "/users/python", "/users/nobody"]
     data = b"".join(wire.request(f"GET {path}") for path in paths[:-1]) + close(

@@ -770,11 +770,25 @@ def test_a_clock_that_goes_back_does_no_harm() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0s"), (0.008, "8ms"), (0.0085, "8ms"), (0.9994, "999ms"), (0.9996, "1s"), (1, "1s"), (1.5, "1.5s"),
-        (12.345, "12.345s"), (59.9999, "1m0s"), (60, "1m0s"), (72.25, "1m12.25s"), (360, "6m0s"), (3600, "1h0m0s"),
-        (3661.001, "1h1m1.001s"), (86400, "24h0m0s"), (100, "1m40s"), (10, "10s"),
+        (0, "0s"),
+        (0.008, "8ms"),
+        (0.0085, "8ms"),
+        (0.9994, "999ms"),
+        (0.9996, "1s"),
+        (1, "1s"),
+        (1.5, "1.5s"),
+        (12.345, "12.345s"),
+        (59.9999, "1m0s"),
+        (60, "1m0s"),
+        (72.25, "1m12.25s"),
+        (360, "6m0s"),
+        (3600, "1h0m0s"),
+        (3661.001, "1h1m1.001s"),
+        (86400, "24h0m0s"),
+        (100, "1m40s"),
+        (10, "10s"),
     ],
-)  # fmt: skip
+)
 def test_go_durations(seconds: float, text: str) -> None:
     """Durations are printed the way Go prints them, to the millisecond."""
     assert go_duration(seconds) == text
@@ -824,7 +838,7 @@ def test_control_endpoints(server: MockServer) -> None:
 
 
 def test_control_is_never_faulted_or_limited() -> None:
-    """Whatever the script, rules, chaos and limits say, the control endpoints answer."""
+    """Whatever script, rules, chaos and limits say, the control endpoints answer."""
     with MockServer(requests_per_minute=1, latency=5) as server:
         server.chaos(1, fault.hang())
         server.on().reply(fault.drop())
@@ -837,10 +851,17 @@ def test_control_is_never_faulted_or_limited() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        {"faults": ["status(503)", "explode()"]}, {"faults": ["status(42)"]}, {"faults": "status(503)"},
-        {"faults": [503]}, {"faults": None}, {}, [], None, "status(503)",
+        {"faults": ["status(503)", "explode()"]},
+        {"faults": ["status(42)"]},
+        {"faults": "status(503)"},
+        {"faults": [503]},
+        {"faults": None},
+        {},
+        [],
+        None,
+        "status(503)",
     ],
-)  # fmt: skip
+)
 def test_wrong_scripts_are_refused_whole(server: MockServer, body: object) -> None:
     """A script with anything wrong in it is a 400 that lists the valid names, and none
     of its steps is taken.
@@ -956,7 +977,7 @@ def test_any_model(server: MockServer) -> None:
 @pytest.mark.parametrize("models", ["gpt-x", [5], [""], ["a\nb"]])
 def test_wrong_models(models: object) -> None:
     """What is no list of names is refused with a sentence."""
-    with pytest.raises(ValueError, match="models? must be"):
+    with pytest.raises(ValueError, match=r"models? must be"):
         MockServer(models=models)
 
 
@@ -1066,19 +1087,29 @@ def test_a_port_can_be_chosen() -> None:
     for _ in range(2):
         with MockServer(port=port) as server:
             assert (server.port, server.url, server.base_url) == (
-                port, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port}/v1"
-            )  # fmt: skip
+                port,
+                f"http://127.0.0.1:{port}",
+                f"http://127.0.0.1:{port}/v1",
+            )
             assert get(server).status_code == 200
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"latency": -1}, {"latency": float("nan")}, {"latency": float("inf")}, {"latency": "1"}, {"token_delay": -0.1},
-        {"requests_per_minute": 0}, {"requests_per_minute": -5}, {"tokens_per_minute": 0}, {"requests_per_minute": 1.5},
-        {"api_key": ""}, {"api_key": "has a space"},
+        {"latency": -1},
+        {"latency": float("nan")},
+        {"latency": float("inf")},
+        {"latency": "1"},
+        {"token_delay": -0.1},
+        {"requests_per_minute": 0},
+        {"requests_per_minute": -5},
+        {"tokens_per_minute": 0},
+        {"requests_per_minute": 1.5},
+        {"api_key": ""},
+        {"api_key": "has a space"},
     ],
-)  # fmt: skip
+)
 def test_wrong_settings(wrong: dict) -> None:
     """A setting that makes no sense is a ValueError that names it."""
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -323,20 +323,43 @@ SCHEMAS = {
     "a list in itself": {"$defs": {"node": NODE}, "$ref": "#/$defs/node"},
     "all of two": {
         "allOf": [
-            {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]},
+            {
+                "type": "object",
+                "properties": {"a": {"type": "integer"}},
+                "required": ["a"],
+            },
             {"properties": {"a": {"minimum": 9}, "b": {"format": "date"}}},
         ]
     },
-    "one of overlapping": {"oneOf": [{"type": "integer"}, {"type": "number"}, {"type": "null"}]},
-    "a tuple": {"prefixItems": [{"type": "string"}, {"type": "integer"}], "items": False},
-    "different items": {"type": "array", "items": {"type": "string"}, "minItems": 4, "uniqueItems": True},
-    "different choices": {"type": "array", "items": {"enum": [1, 2, 3]}, "minItems": 3, "uniqueItems": True},
+    "one of overlapping": {
+        "oneOf": [{"type": "integer"}, {"type": "number"}, {"type": "null"}]
+    },
+    "a tuple": {
+        "prefixItems": [{"type": "string"}, {"type": "integer"}],
+        "items": False,
+    },
+    "different items": {
+        "type": "array",
+        "items": {"type": "string"},
+        "minItems": 4,
+        "uniqueItems": True,
+    },
+    "different choices": {
+        "type": "array",
+        "items": {"enum": [1, 2, 3]},
+        "minItems": 3,
+        "uniqueItems": True,
+    },
     "a postcode": {"type": "string", "pattern": r"^\d{5}$"},
     "a code": {"type": "string", "pattern": "^[A-Z]{2}-[0-9]{4}$"},
-    "a map": {"type": "object", "additionalProperties": {"type": "integer"}, "minProperties": 2},
+    "a map": {
+        "type": "object",
+        "additionalProperties": {"type": "integer"},
+        "minProperties": 2,
+    },
     "a needed key without a schema": {"type": "object", "required": ["a"]},
     "true and one": {"enum": [True]},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
@@ -414,13 +437,24 @@ def test_any_schema_gets_a_right_value_or_a_reason(schema: Any) -> None:
 @pytest.mark.parametrize(
     "schema",
     [
-        5, None, {"type": "x"}, {"properties": 5}, {"not": {}}, {"pattern": "("}, {"enum": []},
-        {"$ref": "#/nowhere"}, {"$ref": 5}, {"type": "array", "minItems": "a"}, {"type": "array", "minItems": 10**9},
-        {"minLength": 10**9}, {"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}, {"anyOf": []},
+        5,
+        None,
+        {"type": "x"},
+        {"properties": 5},
+        {"not": {}},
+        {"pattern": "("},
+        {"enum": []},
+        {"$ref": "#/nowhere"},
+        {"$ref": 5},
+        {"type": "array", "minItems": "a"},
+        {"type": "array", "minItems": 10**9},
+        {"minLength": 10**9},
+        {"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"},
+        {"anyOf": []},
         {"type": "object", "minProperties": 10**9},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_what_is_no_schema_is_refused(schema: Any) -> None:
     """A wrong, endless or boundless schema is refused with a sentence, in no time."""
     with pytest.raises(CannotSatisfy):
