@@ -5,7 +5,8 @@ import errno
 import math
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
+from typing import Any
 
 from aiohttp import web
 
@@ -16,6 +17,7 @@ except ImportError:  # Windows, which has no such limit
 
 WANTED = 8192  # file descriptors: enough for thousands of connections
 SHARE = 4  # one in so many may be a connection here; the client needs some, too
+GRACE = 1.0  # seconds that a client who sends no more has for its reply
 _NONE_LEFT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -36,14 +38,42 @@ def raise_limit() -> float:
     return math.inf if soft == resource.RLIM_INFINITY else soft
 
 
+class Connection(web.RequestHandler):
+    """A connection that outlives the end of what its client sends.
+
+    A client may close its sending side after its last request and still read the reply
+    (RFC 9293, section 3.6), and cannot be told from one that has gone. So a connection
+    whose reply waits is closed at once, as most of those clients have given up; any
+    other has a moment for its reply.
+
+    waiting: the connections on which a reply waits.
+    """
+
+    def __init__(
+        self, waiting: Container[asyncio.Transport], *args: Any, **more: Any
+    ) -> None:
+        super().__init__(*args, **more)
+        self._waiting = waiting
+
+    def eof_received(self) -> bool:
+        """Say whether to keep the connection open for writing."""
+        transport = self.transport
+        if transport is None or transport in self._waiting:
+            return False
+        asyncio.get_running_loop().call_later(GRACE, transport.close)
+        return True
+
+
 async def accept_for_ever(
     listener: socket.socket,
     server: web.Server,
+    connect: Callable[[], Connection],
     limit: float,
     idle: Mapping[asyncio.Transport, float],
 ) -> None:
     """Take the connections of a listening socket for a server.
 
+    connect: makes the object for a new connection.
     limit: how many files may be open in this process. A quarter of them may be
         connections of this server. When more clients come, they wait until others
         close, and connections without work are closed for them.
@@ -72,4 +102,4 @@ async def accept_for_ever(
             if connection is None:
                 break
         if connection:
-            await loop.connect_accepted_socket(server, connection)
+            await loop.connect_accepted_socket(connect, connection)

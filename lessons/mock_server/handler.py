@@ -6,6 +6,7 @@ request is opened before it and closed with the last byte.
 
 import asyncio
 import hashlib
+import math
 import re
 import socket
 import struct
@@ -39,6 +40,7 @@ class Handler:
     """Answers the requests to one server, between start() and stop().
 
     idle: the connections that wait for another request, and since when (loop time).
+    waiting: those on which a reply waits, because a fault or a latency says so.
     """
 
     def __init__(self, log: Log, plan: Plan, state: State, control: Control) -> None:
@@ -49,6 +51,7 @@ class Handler:
         """Be ready for requests."""
         self._is_stopping = False
         self.idle: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+        self.waiting: set[Any] = set()
         self._workers = ThreadPoolExecutor(2, thread_name_prefix="mock-server-worker")
 
     def stop(self) -> None:
@@ -154,6 +157,16 @@ class Handler:
             await self._do(max(reply.size, len(step.text)), step.apply, reply)
         return reply
 
+    async def _wait(self, transport: Any, seconds: float) -> None:
+        """Wait with a reply; for ever if seconds is infinity."""
+        self.waiting.add(transport)
+        try:
+            if seconds == math.inf:
+                await asyncio.Event().wait()
+            await asyncio.sleep(seconds)
+        finally:
+            self.waiting.discard(transport)
+
     async def _send(
         self, request: web.BaseRequest, record: Record, reply: Reply
     ) -> web.StreamResponse:
@@ -162,7 +175,7 @@ class Handler:
         The record is complete before the last byte leaves.
         """
         if reply.delay:
-            await asyncio.sleep(reply.delay)
+            await self._wait(request.transport, reply.delay)
         if reply.ending == "complete":
             end = "complete"
         else:
@@ -193,7 +206,7 @@ class Handler:
         while pieces:
             wait, data = pieces.popleft()
             if wait or time.monotonic() > turn_ends:
-                await asyncio.sleep(wait)
+                await self._wait(request.transport, wait)
                 turn_ends = time.monotonic() + _PATIENCE
             record.sent += len(data)
             if not pieces and reply.ending != "hang":
@@ -203,7 +216,7 @@ class Handler:
             elif data:
                 request.transport.write(data)
         if reply.ending == "hang":
-            await asyncio.Event().wait()
+            await self._wait(request.transport, math.inf)
         self._log.close(record, end)  # if there was no piece
         if reply.ending != "complete":
             _close(request.transport, reply.ending)

@@ -19,14 +19,16 @@ Piece = tuple[float, bytes]
 Ending = Literal["complete", "fin", "rst", "hang"]
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 def to_json(value: Any) -> bytes:
     """Return value as compact JSON in raw UTF-8, the way the big services send it.
 
     Half of a surrogate pair has no UTF-8; it stays the escape that it came as, such as
     \\ud83d.
     """
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode("utf-8", "backslashreplace")
+    return _ENCODER.encode(value).encode("utf-8", "backslashreplace")
 
 
 def digest(*parts: object, size: int = 8) -> str:

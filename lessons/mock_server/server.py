@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from .accept import accept_for_ever, raise_limit
+from .accept import Connection, accept_for_ever, raise_limit
 from .call import State
 from .control import Control
 from .fault import Fault
@@ -125,20 +125,28 @@ class MockServer:
         server = web.Server(
             self._handler.handle,
             handler_cancellation=True,
+            request_factory=_make_request,
+        )
+        connect = functools.partial(
+            Connection,
+            self._handler.waiting,
+            server,
+            loop=self._loop,
             access_log=None,
             logger=_logger,
             auto_decompress=False,
-            request_factory=_make_request,
         )
         # A timeout of 0 would wait for ever.
         runner = web.ServerRunner(server, shutdown_timeout=0.001)
         with listener:
-            await runner.setup()
-            accepting = accept_for_ever(
-                listener, server, raise_limit(), self._handler.idle
-            )
-            task = asyncio.create_task(accepting)
-            is_ready.set()
+            try:
+                await runner.setup()
+                accepting = accept_for_ever(
+                    listener, server, connect, raise_limit(), self._handler.idle
+                )
+                task = asyncio.create_task(accepting)
+            finally:
+                is_ready.set()
             await self._stop_event.wait()
             task.cancel()
         self._handler.stop()

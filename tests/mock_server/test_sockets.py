@@ -5,9 +5,10 @@ what HTTP itself asks for.
 import json
 import socket
 import sys
+import time
 
 import pytest
-from mock_server import MockServer, fault
+from mock_server import MockServer, accept, fault
 
 from tests.mock_server import wire
 
@@ -172,6 +173,41 @@ def test_stall_keeps_the_promise_of_more(server: MockServer) -> None:
         "client-gone",
         "client-gone",
     ]
+
+
+@pytest.mark.parametrize("form", [fault.ok(), fault.slice(1)], ids=str)
+def test_a_client_that_sends_no_more_gets_its_reply(
+    server: MockServer, form: fault.Fault
+) -> None:
+    """A client that closes its sending side after its request still gets the whole
+    reply, and then the connection ends.
+    """
+    for data in (close(GET), GET):
+        server.script(form)
+        with wire.connect(server) as connection:
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+            received, end = wire.read_to_end(connection)
+        status, _, body = wire.split_head(received)
+        assert (status, end) == (200, "fin")
+        if form == fault.slice(1):
+            body = b"".join(wire.chunks(body)[0])
+        assert json.loads(body)["login"] == "ada"
+    assert [record.end for record in server.wait_for(2)] == ["complete", "complete"]
+
+
+def test_a_client_that_gives_up_is_gone_at_once(
+    server: MockServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that leaves while its reply waits is gone at that moment, not later."""
+    monkeypatch.setattr(accept, "GRACE", 60)
+    server.script(fault.hang(), fault.delay(60), fault.drip(9, 60))
+    for _ in range(3):
+        with wire.connect(server) as connection:
+            connection.sendall(GET)
+            time.sleep(0.3)
+        server.wait_for(len(server.records), timeout=10)
+    assert {record.end for record in server.records} == {"client-gone"}
 
 
 def test_stopping_ends_open_requests() -> None:
