@@ -1,6 +1,8 @@
-"""One request as the endpoints see it, and what they share."""
+"""One request as the dialects see it, and what all requests to one server share."""
 
 import json
+import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,33 +11,76 @@ from urllib.parse import parse_qsl
 from .limiter import Limiter
 
 
+def _finite(text: str) -> float:
+    """Return a number; ValueError for NaN, Infinity and what is too large."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no JSON")
+    return number
+
+
+def read_json(body: bytes) -> Any:
+    """Return a body as JSON; None if it is not JSON (RFC 8259)."""
+    try:
+        return json.loads(body, parse_float=_finite, parse_constant=_finite)
+    except (ValueError, RecursionError):
+        return None
+
+
+MOST_ATTEMPTS = 100_000
+
+
 @dataclass
 class State:
     """What all requests to one server share.
 
+    latency: seconds before each reply.
     token_delay: seconds that the mock model takes for each token.
+    models: lists the names of the models that exist; "*" among them is any name.
+    attempts: how often each request was sent, by its identity.
     agents: the agents that were created, by id.
-    models: lists the names of the models that exist.
     """
 
     api_key: str
+    latency: float
     token_delay: float
     limiter: Limiter
     models: Callable[[], list[str]]
+    attempts: Counter[str] = field(default_factory=Counter)
     agents: dict[int, dict[str, Any]] = field(default_factory=dict)
     agents_made: int = 0
 
+    def has_model(self, name: str) -> bool:
+        """Say whether there is a model of this name."""
+        names = self.models()
+        return name in names or "*" in names
 
-@dataclass
+    def count_attempt(self, identity: str) -> int:
+        """Return how often this request has come by now.
+
+        Of more than 100,000 different requests, the oldest are forgotten.
+        """
+        if identity not in self.attempts and len(self.attempts) >= MOST_ATTEMPTS:
+            del self.attempts[next(iter(self.attempts))]
+        self.attempts[identity] += 1
+        return self.attempts[identity]
+
+    def clear(self) -> None:
+        """Forget what came of the requests so far."""
+        self.limiter.clear()
+        self.attempts.clear()
+        self.agents.clear()
+        self.agents_made = 0
+
+
+@dataclass(frozen=True)
 class Call:
     """One request.
 
     key: the API key it brought, "" if none.
+    json: the body as JSON, which nobody may change; None if it is not JSON.
     identity: a short name of its method, address, key and body; attempt counts the
         requests with that name.
     text: an answer prescribed by a rule, or None.
-    limited: the endpoint sets it to the seconds to wait if the rate limit refused the
-        request.
     """
 
     state: State
@@ -45,30 +90,11 @@ class Call:
     headers: Any
     key: str
     body: bytes
+    json: Any
     identity: str
     attempt: int
     host: str
     text: str | None = None
-    limited: float | None = None
-    _json: list[Any] = field(default_factory=list)
-
-    def json(self) -> Any:
-        """Return the body as JSON; None if it is none.
-
-        Whoever gets it must leave it as it is.
-        """
-        if not self._json:
-            try:
-                self._json.append(json.loads(self.body))
-            except (ValueError, RecursionError):
-                self._json.append(None)
-        return self._json[0]
-
-    @property
-    def model(self) -> Any:
-        """The model that the body names, if it names one."""
-        body = self.json()
-        return body.get("model") if isinstance(body, dict) else None
 
     @property
     def args(self) -> dict[str, str]:

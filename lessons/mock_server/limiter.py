@@ -1,6 +1,7 @@
 """The server's own rate limit: a token bucket for each key, refilled without pause."""
 
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -74,15 +75,25 @@ class Limiter:
     ) -> None:
         self._limits = {"requests": requests_per_minute, "tokens": tokens_per_minute}
         self._clock = clock
+        self._lock = threading.Lock()
+        self.clear()
+
+    def clear(self) -> None:
+        """Fill all buckets again."""
         self._buckets: dict[str, dict[str, Bucket]] = {}
+
+    def _full(self) -> dict[str, Bucket]:
+        """Return the buckets of a key that has asked for nothing yet."""
+        now = self._clock()
+        return {
+            kind: Bucket(limit, float(limit), now)
+            for kind, limit in self._limits.items()
+        }
 
     def _of(self, key: str) -> dict[str, Bucket]:
         now = self._clock()
         if key not in self._buckets:
-            self._buckets[key] = {
-                kind: Bucket(limit, float(limit), now)
-                for kind, limit in self._limits.items()
-            }
+            self._buckets[key] = self._full()
         for bucket in self._buckets[key].values():
             bucket.refill(now)
         return self._buckets[key]
@@ -93,17 +104,20 @@ class Limiter:
         Returns None, or what was short ("requests" or "tokens") and the seconds until
         there is enough of it.
         """
-        buckets, wanted = self._of(key), {"requests": 1, "tokens": tokens}
-        for kind, amount in wanted.items():
-            if wait := buckets[kind].wait(amount):
-                return kind, wait
-        for kind, amount in wanted.items():
-            buckets[kind].level -= amount
+        wanted = {"requests": 1, "tokens": tokens}
+        with self._lock:
+            buckets = self._of(key)
+            for kind, amount in wanted.items():
+                if wait := buckets[kind].wait(amount):
+                    return kind, wait
+            for kind, amount in wanted.items():
+                buckets[kind].level -= amount
         return None
 
     def headers(self, key: str) -> dict[str, str]:
         """Return the six x-ratelimit headers for this key as it stands now."""
-        buckets = self._of(key)
+        with self._lock:
+            buckets = self._of(key) if key in self._buckets else self._full()
         return buckets["requests"].headers("requests") | buckets["tokens"].headers(
             "tokens"
         )

@@ -16,6 +16,7 @@ from multidict import MultiMapping
 
 RECORD_LIMIT = 10_000
 BODY_LIMIT = 64 * 1024
+BYTES_LIMIT = 64 * 1024 * 1024  # of all records together
 _SECRET_HEADERS = {
     "authorization",
     "proxy-authorization",
@@ -30,7 +31,7 @@ _LOOKS_LIKE_A_KEY = re.compile(r"\bsk-[\w-]{8,}")
 
 
 def mask(secret: str) -> str:
-    """Return a secret as its first and last four characters; a short one shows nothing."""
+    """Return a secret as its first and last four characters; of a short one nothing."""
     return f"{secret[:4]}…{secret[-4:]}" if len(secret) >= 12 else "…"
 
 
@@ -71,33 +72,21 @@ class Mask:
         """
         for secret, masked in self._forms:
             text = text.replace(secret, masked)
-        return (
-            _LOOKS_LIKE_A_KEY.sub(lambda found: mask(found[0]), text)
-            if "sk-" in text
-            else text
-        )
+        if "sk-" in text:
+            text = _LOOKS_LIKE_A_KEY.sub(lambda found: mask(found[0]), text)
+        return text
 
     def query(self, query: str) -> str:
         """Return a query string, also with the value of every key=, token=, api_key= or
         access_token= masked.
         """
-        return (
-            _SECRET_PARAMETERS.sub(
-                lambda found: found[1] + mask(found[2]), self.text(query)
-            )
-            if query
-            else ""
-        )
+        text = self.text(query)
+        return _SECRET_PARAMETERS.sub(lambda found: found[1] + mask(found[2]), text)
 
     def body(self, body: bytes) -> bytes:
-        """Return a body masked like text; bytes that are no UTF-8 stay what they are."""
-        return (
-            self.text(body.decode("utf-8", "surrogateescape")).encode(
-                "utf-8", "surrogateescape"
-            )
-            if body
-            else b""
-        )
+        """Return a body masked like text; bytes that are no UTF-8 stay as they are."""
+        text = body.decode("utf-8", "surrogateescape")
+        return self.text(text).encode("utf-8", "surrogateescape")
 
     def headers(self, headers: MultiMapping[str]) -> dict[str, str]:
         """Return the headers as a dict; those that came twice are joined by a comma
@@ -169,6 +158,12 @@ class Record:
         }
 
 
+def _size(record: Record) -> int:
+    """Return about how many bytes a record takes."""
+    texts = [record.path, record.query, *record.headers, *record.headers.values()]
+    return 1000 + len(record.body) + sum(map(len, texts))
+
+
 class Log:
     """The records of one server: its thread writes them, yours reads them."""
 
@@ -180,7 +175,8 @@ class Log:
     def clear(self) -> None:
         """Forget everything. A request that is still open ends without a trace."""
         with self._lock:
-            self._records: deque[Record] = deque(maxlen=RECORD_LIMIT)
+            self._records: deque[Record] = deque()
+            self._bytes = 0  # about how much they take
             self._open: dict[int, Record] = {}
             self._connections: WeakKeyDictionary[Any, list[int]] = WeakKeyDictionary()
             self._connection_count = self._count = self.peak_open = 0
@@ -208,9 +204,26 @@ class Log:
                 **fields,
             )
             self._records.append(record)
+            self._add_bytes(_size(record))
             self._open[id(record)] = record
             self.peak_open = max(self.peak_open, len(self._open))
         return record
+
+    def keep_body(self, record: Record, hidden: Mask, body: bytes) -> None:
+        """Write down the beginning of a request's body, with its secrets masked."""
+        # Masked before it is cut, so that no half of a secret is left at the end.
+        kept = hidden.body(body[: 2 * BODY_LIMIT])[:BODY_LIMIT]
+        with self._lock:
+            record.body = kept
+            self._add_bytes(len(kept))
+
+    def _add_bytes(self, count: int) -> None:
+        """Count these bytes, and forget the oldest records if they are too many."""
+        self._bytes += count
+        while self._records and (
+            len(self._records) > RECORD_LIMIT or self._bytes > BYTES_LIMIT
+        ):
+            self._bytes -= _size(self._records.popleft())
 
     def close(self, record: Record, end: str) -> None:
         """Write down how a request ended, unless that is known already."""
@@ -236,11 +249,14 @@ class Log:
         Raises TimeoutError after timeout seconds.
         """
         with self._lock:
-            if not self._lock.wait_for(
-                lambda: self._count - len(self._open) >= count, timeout
-            ):
-                seen = f"{self._count} of {count} requests had arrived and {len(self._open)} of them had not ended"
-                raise TimeoutError(f"after {timeout} s, {seen}")
+
+            def is_enough() -> bool:
+                return self._count - len(self._open) >= count
+
+            if not self._lock.wait_for(is_enough, timeout):
+                arrived = f"{self._count} of {count} requests had arrived"
+                still = f"{len(self._open)} of them had not ended"
+                raise TimeoutError(f"after {timeout} s, {arrived} and {still}")
 
 
 def table(records: Iterable[Record]) -> str:

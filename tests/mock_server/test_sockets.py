@@ -5,15 +5,15 @@ what HTTP itself asks for.
 import json
 import socket
 import sys
+import time
 
 import pytest
-from mock_server import MockServer, fault
+from mock_server import MockServer, accept, fault
 
 from tests.mock_server import wire
 
 GET = wire.request("GET /users/ada")
-BIG = wire.request("GET /bytes/5000")
-LINES = wire.request("GET /stream/4")
+BIG = fault.status(200, body="*" * 5000)
 ENDINGS = ("fin", "rst")
 if sys.platform == "linux":
     CUTS = ENDINGS
@@ -82,8 +82,8 @@ def test_cut_in_a_sized_body(server: MockServer, how: str, size: int) -> None:
     """A cut sends exactly so many bytes of the body, after a Content-Length that
     promises all of them.
     """
-    server.script(fault.cut(after_bytes=size, how=how))
-    received, end = wire.talk(server, BIG)
+    server.script(BIG + fault.cut(after_bytes=size, how=how))
+    received, end = wire.talk(server, GET)
     status, headers, body = wire.split_head(received)
     assert (status, headers["content-length"], len(body), end) == (
         200,
@@ -102,7 +102,7 @@ def test_cut_in_a_chunked_body(server: MockServer, how: str, size: int) -> None:
     them, and sends no last chunk.
     """
     server.script(fault.cut(after_bytes=size, how=how))
-    received, end = wire.talk(server, LINES)
+    received, end = wire.talk(server, stream_request(server))
     found, is_whole = wire.chunks(wire.split_head(received)[2])
     assert (len(b"".join(found)), is_whole, end) == (size, False, how)
     record = only_record(server)
@@ -162,17 +162,52 @@ def test_stall_keeps_the_promise_of_more(server: MockServer) -> None:
     """A stalled reply sends its head and some events, then nothing; the connection
     stays open.
     """
-    server.script(fault.stall(after_events=1), fault.stall(after_events=0))
+    server.script(fault.stall(after_events=1), BIG + fault.stall(after_events=0))
     received, end = wire.talk(server, stream_request(server), timeout=0.3)
     found, is_whole = wire.chunks(wire.split_head(received)[2])
     assert (len(found), is_whole, end) == (2, False, "open")
-    received, end = wire.talk(server, BIG, timeout=0.3)
+    received, end = wire.talk(server, GET, timeout=0.3)
     status, headers, body = wire.split_head(received)
     assert (status, headers["content-length"], body, end) == (200, "5000", b"", "open")
     assert [record.end for record in server.wait_for(2)] == [
         "client-gone",
         "client-gone",
     ]
+
+
+@pytest.mark.parametrize("form", [fault.ok(), fault.slice(1)], ids=str)
+def test_a_client_that_sends_no_more_gets_its_reply(
+    server: MockServer, form: fault.Fault
+) -> None:
+    """A client that closes its sending side after its request still gets the whole
+    reply, and then the connection ends.
+    """
+    for data in (close(GET), GET):
+        server.script(form)
+        with wire.connect(server) as connection:
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+            received, end = wire.read_to_end(connection)
+        status, _, body = wire.split_head(received)
+        assert (status, end) == (200, "fin")
+        if form == fault.slice(1):
+            body = b"".join(wire.chunks(body)[0])
+        assert json.loads(body)["login"] == "ada"
+    assert [record.end for record in server.wait_for(2)] == ["complete", "complete"]
+
+
+def test_a_client_that_gives_up_is_gone_at_once(
+    server: MockServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that leaves while its reply waits is gone at that moment, not later."""
+    monkeypatch.setattr(accept, "GRACE", 60)
+    server.script(fault.hang(), fault.delay(60), fault.drip(9, 60))
+    for _ in range(3):
+        with wire.connect(server) as connection:
+            connection.sendall(GET)
+            time.sleep(0.3)
+        server.wait_for(len(server.records), timeout=10)
+    assert {record.end for record in server.records} == {"client-gone"}
 
 
 def test_stopping_ends_open_requests() -> None:
@@ -256,7 +291,7 @@ def test_http_1_0_gets_streams_without_chunks(server: MockServer) -> None:
 
 
 def test_pipelined_requests_are_answered_in_order(server: MockServer) -> None:
-    """Requests sent without waiting are answered one after the other, faults and all."""
+    """Requests sent without waiting are answered in order, faults and all."""
     server.script(fault.ok(), fault.status(503), fault.delay(0.05), fault.ok())
     paths = ["/users/ada", "/users/psf", "/users/python", "/users/nobody"]
     data = b"".join(wire.request(f"GET {path}") for path in paths[:-1]) + close(
@@ -301,13 +336,23 @@ def test_expect_100_continue(server: MockServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/users/ada", "/bytes/5000", "/html", "/drip?duration=0", "/stream/3"]
+    ("path", "form"),
+    [
+        ("/users/ada", fault.ok()),
+        ("/get", BIG),
+        ("/get", fault.html(503)),
+        ("/get", fault.drip(3, 0.0)),
+        ("/get", fault.slice(9)),
+    ],
 )
-def test_head_is_get_without_its_body(server: MockServer, path: str) -> None:
+def test_head_is_get_without_its_body(
+    server: MockServer, path: str, form: fault.Fault
+) -> None:
     """HEAD gets the headers of GET and no body (RFC 9110, section 9.3.2)."""
+    server.on().reply(form)
     got = wire.split_head(wire.talk(server, close(wire.request(f"GET {path}")))[0])
     head = wire.split_head(wire.talk(server, close(wire.request(f"HEAD {path}")))[0])
-    assert head[0] == got[0] == 200
+    assert head[0] == got[0]
     assert (head[2], server.records[1].sent) == (b"", 0)
     for name in ("content-type", "content-length", "etag"):
         assert head[1].get(name) == got[1].get(name), f"{name} differs"

@@ -770,11 +770,25 @@ def test_a_clock_that_goes_back_does_no_harm() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0s"), (0.008, "8ms"), (0.0085, "8ms"), (0.9994, "999ms"), (0.9996, "1s"), (1, "1s"), (1.5, "1.5s"),
-        (12.345, "12.345s"), (59.9999, "1m0s"), (60, "1m0s"), (72.25, "1m12.25s"), (360, "6m0s"), (3600, "1h0m0s"),
-        (3661.001, "1h1m1.001s"), (86400, "24h0m0s"), (100, "1m40s"), (10, "10s"),
+        (0, "0s"),
+        (0.008, "8ms"),
+        (0.0085, "8ms"),
+        (0.9994, "999ms"),
+        (0.9996, "1s"),
+        (1, "1s"),
+        (1.5, "1.5s"),
+        (12.345, "12.345s"),
+        (59.9999, "1m0s"),
+        (60, "1m0s"),
+        (72.25, "1m12.25s"),
+        (360, "6m0s"),
+        (3600, "1h0m0s"),
+        (3661.001, "1h1m1.001s"),
+        (86400, "24h0m0s"),
+        (100, "1m40s"),
+        (10, "10s"),
     ],
-)  # fmt: skip
+)
 def test_go_durations(seconds: float, text: str) -> None:
     """Durations are printed the way Go prints them, to the millisecond."""
     assert go_duration(seconds) == text
@@ -824,7 +838,7 @@ def test_control_endpoints(server: MockServer) -> None:
 
 
 def test_control_is_never_faulted_or_limited() -> None:
-    """Whatever the script, rules, chaos and limits say, the control endpoints answer."""
+    """Whatever script, rules, chaos and limits say, the control endpoints answer."""
     with MockServer(requests_per_minute=1, latency=5) as server:
         server.chaos(1, fault.hang())
         server.on().reply(fault.drop())
@@ -837,10 +851,17 @@ def test_control_is_never_faulted_or_limited() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        {"faults": ["status(503)", "explode()"]}, {"faults": ["status(42)"]}, {"faults": "status(503)"},
-        {"faults": [503]}, {"faults": None}, {}, [], None, "status(503)",
+        {"faults": ["status(503)", "explode()"]},
+        {"faults": ["status(42)"]},
+        {"faults": "status(503)"},
+        {"faults": [503]},
+        {"faults": None},
+        {},
+        [],
+        None,
+        "status(503)",
     ],
-)  # fmt: skip
+)
 def test_wrong_scripts_are_refused_whole(server: MockServer, body: object) -> None:
     """A script with anything wrong in it is a 400 that lists the valid names, and none
     of its steps is taken.
@@ -849,6 +870,115 @@ def test_wrong_scripts_are_refused_whole(server: MockServer, body: object) -> No
     assert reply.status_code == 400
     assert {"status", "hang", "drop", "cut"} <= set(reply.json()["valid"])
     assert get(server).status_code == 200
+
+
+def test_rules_and_chaos_over_control(server: MockServer) -> None:
+    """A rule, with its text and its latency, and chaos can be set by another process,
+    as in Python.
+    """
+    rule = {"model": "any", "faults": ["slice(3)"], "latency": 0.1, "text": "Hi."}
+    for name, order in (
+        ("rules", rule),
+        ("rules", {"method": "get", "path": "/get", "faults": ["status(503)"]}),
+        ("chaos", {"share": 1, "faults": ["status(502)"]}),
+    ):
+        reply = requests.post(f"{server.url}/_mock/{name}", json=order, timeout=5)
+        assert (reply.status_code, reply.json()["status"]) == (200, "ok")
+    assert [get(server, path).status_code for path in ("/get", "/headers")] == [
+        503,
+        502,
+    ]
+    reply = ask(server, "x", model="any")
+    assert reply.json()["choices"][0]["message"]["content"] == "Hi."
+    record = server.records[-1]
+    assert (record.fault, record.source) == ("slice(3)", "rule")
+    assert record.first_byte - record.received >= 0.1
+
+
+WRONG_ORDERS = {
+    "no JSON": ("rules", b"{"),
+    "a list": ("rules", b"[]"),
+    "an unknown key": ("rules", {"pth": "/get"}),
+    "an unknown fault": ("rules", {"faults": ["explode"]}),
+    "a fault with too much": ("rules", {"faults": ["drip(1000000000, 0)"]}),
+    "a path that is a number": ("rules", {"path": 5}),
+    "a latency that is a text": ("rules", {"latency": "soon"}),
+    "a text that is a number": ("rules", {"text": 5}),
+    "chaos without a share": ("chaos", {"faults": ["hang"]}),
+    "a share that is a text": ("chaos", {"share": "1", "faults": ["hang"]}),
+    "too large a share": ("chaos", {"share": 2, "faults": ["hang"]}),
+    "chaos without faults": ("chaos", {"share": 1}),
+    "a script without faults": ("script", {}),
+}
+
+
+@pytest.mark.parametrize(("name", "order"), WRONG_ORDERS.values(), ids=WRONG_ORDERS)
+def test_wrong_orders_are_refused_whole(
+    server: MockServer, name: str, order: object
+) -> None:
+    """An order with anything wrong in it is a 400 that shows a right one, and changes
+    nothing.
+    """
+    data = order if isinstance(order, bytes) else json.dumps(order)
+    server.on(path="/get").reply(fault.status(503))
+    reply = requests.post(f"{server.url}/_mock/{name}", data=data, timeout=5)
+    assert reply.status_code == 400
+    assert "send such as" in reply.json()["error"] and "hang" in reply.json()["valid"]
+    assert [get(server, path).status_code for path in ("/get", "/headers")] == [
+        503,
+        200,
+    ]
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://example.com", "http://127.0.0.1:1", "null", "http://127.0.0.1"]
+)
+@pytest.mark.parametrize("kind", ["text/plain", "application/json"])
+def test_foreign_pages_control_nothing(
+    server: MockServer, origin: str, kind: str
+) -> None:
+    """A web page of another origin can neither read nor order anything, whatever the
+    content type: 403 with a sentence.
+    """
+    headers = {"Origin": origin, "Content-Type": kind}
+    data = json.dumps({"faults": ["hang"]})
+    for name in ("script", "rules", "reset", "nothing"):
+        url = f"{server.url}/_mock/{name}"
+        reply = requests.post(url, data=data, headers=headers, timeout=5)
+        assert reply.status_code == 403, f"{origin} could post to {name}"
+        assert "may not control" in reply.json()["error"]
+    for name in ("records", "health"):
+        reply = requests.get(f"{server.url}/_mock/{name}", headers=headers, timeout=5)
+        assert reply.status_code == 403
+    assert get(server).status_code == 200
+    for own in (server.url, server.url.replace("127.0.0.1", "localhost")):
+        headers = {"Origin": own, "Host": own.removeprefix("http://")}
+        url = f"{server.url}/_mock/reset"
+        assert requests.post(url, headers=headers, timeout=5).status_code == 200
+
+
+def test_any_model(server: MockServer) -> None:
+    """More models exist if they are named, and any if "*" is."""
+    with MockServer(models=["gpt-x"]) as named, MockServer(models=["*"]) as any_name:
+        assert [
+            ask(one, "x", model="gpt-x").status_code for one in (server, named)
+        ] == [
+            404,
+            200,
+        ]
+        assert ask(any_name, "x", model="whatever").status_code == 200
+        url = f"{any_name.base_url}/models"
+        key = {"Authorization": f"Bearer {any_name.api_key}"}
+        listed = requests.get(url, headers=key, timeout=5).json()["data"]
+        assert [model["id"] for model in listed] == ["mock-small", "mock-large"]
+        assert requests.get(f"{url}/whatever", headers=key, timeout=5).ok
+
+
+@pytest.mark.parametrize("models", ["gpt-x", [5], [""], ["a\nb"]])
+def test_wrong_models(models: object) -> None:
+    """What is no list of names is refused with a sentence."""
+    with pytest.raises(ValueError, match=r"models? must be"):
+        MockServer(models=models)
 
 
 def test_unknown_control_endpoints(server: MockServer) -> None:
@@ -883,13 +1013,14 @@ def test_nothing_is_left_after_stop(capfd: pytest.CaptureFixture[str]) -> None:
     server = MockServer(token_delay=0.05).start()
     server.on(path="/get").reply(fault.hang())
     server.on(path="/headers").reply(fault.delay(30))
+    server.on(path="/data").reply(fault.drip(3, 3))
     clients = []
     for path in [
         "/get",
         "/headers",
         "/users/ada",
-        "/stream/3",
-        "/drip?duration=9",
+        "/status/404",
+        "/data",
     ] * 10:
         client = socket.create_connection(("127.0.0.1", server.port))
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
@@ -956,19 +1087,29 @@ def test_a_port_can_be_chosen() -> None:
     for _ in range(2):
         with MockServer(port=port) as server:
             assert (server.port, server.url, server.base_url) == (
-                port, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port}/v1"
-            )  # fmt: skip
+                port,
+                f"http://127.0.0.1:{port}",
+                f"http://127.0.0.1:{port}/v1",
+            )
             assert get(server).status_code == 200
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"latency": -1}, {"latency": float("nan")}, {"latency": float("inf")}, {"latency": "1"}, {"token_delay": -0.1},
-        {"requests_per_minute": 0}, {"requests_per_minute": -5}, {"tokens_per_minute": 0}, {"requests_per_minute": 1.5},
-        {"api_key": ""}, {"api_key": "has a space"},
+        {"latency": -1},
+        {"latency": float("nan")},
+        {"latency": float("inf")},
+        {"latency": "1"},
+        {"token_delay": -0.1},
+        {"requests_per_minute": 0},
+        {"requests_per_minute": -5},
+        {"tokens_per_minute": 0},
+        {"requests_per_minute": 1.5},
+        {"api_key": ""},
+        {"api_key": "has a space"},
     ],
-)  # fmt: skip
+)
 def test_wrong_settings(wrong: dict) -> None:
     """A setting that makes no sense is a ValueError that names it."""
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -1,0 +1,195 @@
+"""The faults that clients of OpenAI-compatible servers meet: other forms of the same
+API, each of which some server sends.
+
+They belong to fault.py, which offers them with all others.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from . import step
+from .reply import DONE, Reply, event, to_json
+from .step import BYTES, CONTENT, END, EVENTS, KEYS, WHOLE, makes_fault
+
+# How an error inside a 200 may be written; see stream_error.
+SHAPES = ("error", "text", "flat", "detail", "choice", "finish", "event")
+
+# --- faults of the content: what stands in the JSON of a document or of each event ----
+
+
+def _change_json(reply: Reply, change: Callable[[Any], None]) -> None:
+    """Let change work on the JSON value of a document, or on that of each event.
+
+    What is not JSON, such as `[DONE]` or a damaged event, stays as it is.
+    """
+
+    def changed(data: bytes) -> bytes:
+        start = data.find(b"{") if reply.is_stream else 0
+        end = b"\n\n" if reply.is_stream else b""
+        try:
+            value = json.loads(data[start:])
+            change(value)
+            return data[:start] + to_json(value) + end
+        except (ValueError, RecursionError):
+            return data
+
+    if reply.is_stream or len(reply.pieces) == 1:
+        reply.pieces = [(wait, changed(data)) for wait, data in reply.pieces]
+
+
+def _change_choices(reply: Reply, change: Callable[[dict[str, Any]], None]) -> None:
+    """Let change work on each choice of a chat completion, or of each of its chunks."""
+
+    def change_all(value: Any) -> None:
+        choices = value.get("choices") if isinstance(value, dict) else None
+        for choice in choices if isinstance(choices, list) else []:
+            if isinstance(choice, dict):
+                change(choice)
+
+    _change_json(reply, change_all)
+
+
+def _change_content(choice: dict[str, Any], change: Callable[[str], Any]) -> None:
+    """Replace the content of a choice's message or delta, if it has one."""
+    message = choice.get("message") or choice.get("delta") or {}
+    if isinstance(message.get("content"), str):
+        message["content"] = change(message["content"])
+
+
+def _change_finish_reason(choice: dict[str, Any], reason: str | None) -> None:
+    """Replace the finish_reason where there is one: only the last chunk has one."""
+    if choice.get("finish_reason") is not None:
+        choice["finish_reason"] = reason
+
+
+@makes_fault(CONTENT)
+def parts(reply: Reply) -> None:
+    """Send the content as a list of parts, `[{"type": "text", "text": …}]`, in messages
+    and in deltas.
+    """
+
+    def change(choice: dict[str, Any]) -> None:
+        _change_content(choice, lambda text: [{"type": "text", "text": text}])
+
+    _change_choices(reply, change)
+
+
+@makes_fault(CONTENT)
+def no_content(reply: Reply) -> None:
+    """Send null as the content, and "stop" as the finish_reason."""
+
+    def change(choice: dict[str, Any]) -> None:
+        _change_content(choice, lambda text: None)
+        _change_finish_reason(choice, "stop")
+
+    _change_choices(reply, change)
+
+
+@makes_fault(CONTENT, reason=step.TEXT_OR_NONE)
+def finish(reply: Reply, reason: str | None) -> None:
+    """Send another finish_reason, such as "eos_token"; None for null."""
+    _change_choices(reply, lambda choice: _change_finish_reason(choice, reason))
+
+
+@makes_fault(KEYS, name=step.KEY)
+def omit(reply: Reply, name: str) -> None:
+    """Leave a key out, such as "usage" or "finish_reason", wherever it stands in the
+    reply, in an error too.
+    """
+
+    def change(value: Any) -> None:
+        if isinstance(value, dict):
+            value.pop(name, None)
+        for inner in value.values() if isinstance(value, dict) else value:
+            if isinstance(inner, dict | list):
+                change(inner)
+
+    _change_json(reply, lambda value: change([value]))
+
+
+@makes_fault(
+    EVENTS,
+    after_events=step.count(0, 10**9),
+    shape=step.one_of(*SHAPES),
+    code=step.TEXT_OR_COUNT,
+    type=step.TEXT,
+    done=step.SWITCH,
+)
+def stream_error(
+    reply: Reply,
+    *,
+    after_events: int = 0,
+    shape: str = "error",
+    code: str | int | None = None,
+    type: str | None = None,
+    done: bool = False,
+) -> None:
+    """Report an error inside a 200: after so many events of a stream, or in place of a
+    JSON document.
+
+    shape: how it is written; compatible servers have many habits:
+        "error": `{"error": {"message": …, "type": …, "param": …, "code": …}}`
+        "text": `{"error": "…"}`
+        "flat": `{"object": "error", "message": …, "code": …}`
+        "detail": `{"detail": "…"}`
+        "choice": a choice with a key `error`; a document keeps everything else
+        "finish": the finish_reason "error" without a word of explanation
+        "event": `event: error` before the data; a document is like "flat"
+    code, type: what the error says there; None for what the endpoint says of a 500.
+    done: whether a stream ends with `[DONE]` after the error.
+    """
+    given = {"type": type, "code": code}
+    given = {name: value for name, value in given.items() if value is not None}
+    body = reply.error(500, "the model stopped working while it answered", **given)
+    error = body.get("error", body)
+    message = error["message"]
+    wrong = {"error": error, "finish_reason": None}
+    if shape == "finish":
+        wrong = {"finish_reason": "error"}
+    in_choice = {"choices": [{"index": 0, "delta": {}, **wrong}]}
+    flat = {"object": "error", "message": message, "code": 500, **given}
+    values = {
+        "error": {"error": error},
+        "text": {"error": message},
+        "flat": flat,
+        "detail": {"detail": message},
+        "choice": in_choice,
+        "finish": in_choice,
+        "event": {"message": message, **given} if reply.is_stream else flat,
+    }
+    if reply.is_stream:
+        line = b"event: error\n" if shape == "event" else b""
+        last = [line + event(to_json(values[shape]))] + [DONE] * done
+        reply.pieces = [
+            *reply.first_events(after_events),
+            *((0.0, data) for data in last),
+        ]
+    elif shape in ("choice", "finish"):
+        _change_choices(reply, lambda choice: choice.update(wrong))
+    else:
+        reply.set_json(values[shape])
+
+
+@makes_fault(WHOLE)
+def only_done(reply: Reply) -> None:
+    """Send a stream that is `[DONE]` alone, without any event before it."""
+    if reply.is_stream:
+        reply.pieces, reply.openers = [(0.0, DONE)], 0
+
+
+@makes_fault(BYTES)
+def blank_data(reply: Reply) -> None:
+    """Put an empty event, `data:` and nothing else, before every event: some servers
+    keep a connection alive in this way.
+    """
+    reply.change_events(lambda data: b"data:\n\n" + data)
+
+
+@makes_fault(END, text=step.TEXT_OR_NONE)
+def content_type(reply: Reply, text: str | None) -> None:
+    """Send this Content-Type, right or wrong; None for no such header."""
+    if text is None:
+        reply.headers.pop("Content-Type", None)
+    else:
+        reply.headers["Content-Type"] = text

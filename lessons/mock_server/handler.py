@@ -1,0 +1,283 @@
+"""One request, from its bytes to the bytes of the reply.
+
+The way is read → choose a fault → answer → apply the fault → send. The record of the
+request is opened before it and closed with the last byte.
+"""
+
+import asyncio
+import hashlib
+import math
+import re
+import socket
+import struct
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from aiohttp import web
+
+from .call import Call, State, read_json
+from .control import Control, json_response
+from .plan import NO_FAULT, Plan
+from .records import Log, Mask, Record, mask
+from .reply import Reply, digest
+from .routes import find
+
+_LOOPBACK = re.compile(r"(?i)(127\.0\.0\.1|localhost|\[?::1\]?)(:\d{1,5})?")
+_LINGER_ZERO = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+
+
+# What has more to do than this (see Reply.size) is done in another thread.
+_LARGE = 20_000
+_PATIENCE = 0.005  # seconds that one reply is sent before others have their turn
+
+
+class Handler:
+    """Answers the requests to one server, between start() and stop().
+
+    idle: the connections that wait for another request, and since when (loop time).
+    waiting: those on which a reply waits, because a fault or a latency says so.
+    """
+
+    def __init__(self, log: Log, plan: Plan, state: State, control: Control) -> None:
+        self._log, self._plan, self._state = log, plan, state
+        self._control = control
+
+    def start(self) -> None:
+        """Be ready for requests."""
+        self._is_stopping = False
+        self.idle: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+        self.waiting: set[Any] = set()
+        self._workers = ThreadPoolExecutor(2, thread_name_prefix="mock-server-worker")
+
+    def stop(self) -> None:
+        """Say that the connections are about to be closed."""
+        self._is_stopping = True
+        self._workers.shutdown(wait=False, cancel_futures=True)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request, and write down how that ended."""
+        transport = request.transport
+        if transport is None:  # the client has gone already
+            return web.Response()
+        self.idle.pop(transport, None)
+        try:
+            return await self._handle(request)
+        finally:
+            self.idle[transport] = asyncio.get_running_loop().time()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if refused := _refuse_host(request):
+            return refused
+        if request.path.startswith("/_mock/"):
+            return await self._control.answer(request)
+        hidden, key = Mask(request.headers, [self._state.api_key]), _bearer(request)
+        record = self._log.open(
+            request.transport,
+            method=request.method,
+            path=hidden.text(request.rel_url.raw_path),
+            query=hidden.query(request.rel_url.raw_query_string),
+            headers=hidden.headers(request.headers),
+            key=mask(key) if key else "",
+        )
+        try:
+            body, trouble = await _read(request)
+            self._log.keep_body(record, hidden, body)
+            reply = await self._answer(request, record, body, trouble)
+            return await self._send(request, record, reply)
+        except asyncio.CancelledError:
+            end = "server-stopped" if self._is_stopping else "client-gone"
+            self._log.close(record, end)
+            raise
+        except ConnectionError:
+            self._log.close(record, "client-gone")
+            # Nobody is left to send it to; raised, it would be logged as our error.
+            return web.Response()
+        finally:
+            # It is open only after a defect of the server itself.
+            self._log.close(record, "cut")
+
+    async def _do(self, size: int, work: Callable[..., Any], *args: Any) -> Any:
+        """Do some work; if it is large, then in another thread, so that nobody waits
+        for it but the client who asked.
+        """
+        if size <= _LARGE:
+            return work(*args)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._workers, work, *args)
+
+    async def _answer(
+        self,
+        request: web.BaseRequest,
+        record: Record,
+        body: bytes,
+        trouble: tuple[int, str] | None,
+    ) -> Reply:
+        """Return the reply, with the faults that were chosen for it."""
+        value = await self._do(len(body), read_json, body)
+        rule = self._plan.rule_for(request.method, request.path, value)
+        key = _bearer(request)
+        about = body if len(body) <= _LARGE else hashlib.blake2b(body).digest()
+        identity = digest(request.method, request.path_qs, key, about)
+        call = Call(
+            state=self._state,
+            method=request.method,
+            path=request.path,
+            query=request.rel_url.raw_query_string,
+            headers=request.headers,
+            key=key,
+            body=body,
+            json=value,
+            identity=identity,
+            attempt=self._state.count_attempt(identity),
+            host=request.headers["Host"],
+            text=rule.text,
+        )
+        fault, source = self._plan.choose(call, rule)
+        record.attempt = call.attempt
+        record.fault, record.source = "" if fault == NO_FAULT else str(fault), source
+        dialect, answer = find(call.method, call.path)
+        if fault.refuses:
+            reply = Reply()
+        elif trouble:
+            reply = dialect.fail(*trouble)
+        else:
+            size = len(body) + 8 * len(rule.text or "")
+            reply = dialect.check(call) or await self._do(size, answer, call)
+        if reply.is_limited:
+            record.fault, record.source = "rate limit", "limiter"
+        reply.delay += self._state.latency if rule.latency is None else rule.latency
+        for name, text in dialect.headers(call, reply).items():
+            reply.headers.setdefault(name, text)
+        reply.error, reply.error_headers = dialect.error, dialect.error_headers
+        for step in fault.in_order():
+            await self._do(max(reply.size, len(step.text)), step.apply, reply)
+        return reply
+
+    async def _wait(self, transport: Any, seconds: float) -> None:
+        """Wait with a reply; for ever if seconds is infinity."""
+        self.waiting.add(transport)
+        try:
+            if seconds == math.inf:
+                await asyncio.Event().wait()
+            await asyncio.sleep(seconds)
+        finally:
+            self.waiting.discard(transport)
+
+    async def _send(
+        self, request: web.BaseRequest, record: Record, reply: Reply
+    ) -> web.StreamResponse:
+        """Send a reply and write down how it ended.
+
+        The record is complete before the last byte leaves.
+        """
+        if reply.delay:
+            await self._wait(request.transport, reply.delay)
+        if reply.ending == "complete":
+            end = "complete"
+        else:
+            end = "cut" if reply.has_head else reply.ending
+        # aiohttp wants a response, even if nothing of it is sent.
+        response: web.StreamResponse = web.Response()
+        if reply.has_head:
+            record.status, record.first_byte = reply.status, self._log.now()
+            reply.headers["Server"] = "mock"
+            if not reply.is_chunked:
+                reply.headers["Content-Length"] = str(reply.content_length)
+            # No body after these: RFC 9110, sections 9.3.2, 15.3.5 and 15.4.5.
+            if request.method == "HEAD" or reply.status in (204, 304):
+                reply.pieces, reply.is_chunked = [], False
+            if reply.is_plain:
+                record.sent = len(reply.body)
+                self._log.close(record, end)
+                return web.Response(
+                    status=reply.status, headers=reply.headers, body=reply.body
+                )
+            # Without a Content-Length, aiohttp sends HTTP chunks, or to HTTP/1.0 all
+            # bytes up to the connection's end.
+            response = _Response(status=reply.status, headers=reply.headers)
+            await response.prepare(request)
+        turn_ends = time.monotonic() + _PATIENCE
+        # Taken from the list one by one: to free a million pieces at once takes long.
+        pieces, reply.pieces = deque(reply.pieces), []
+        while pieces:
+            wait, data = pieces.popleft()
+            if wait or time.monotonic() > turn_ends:
+                await self._wait(request.transport, wait)
+                turn_ends = time.monotonic() + _PATIENCE
+            record.sent += len(data)
+            if not pieces and reply.ending != "hang":
+                self._log.close(record, end)
+            if data and reply.has_head:
+                await response.write(data)
+            elif data:
+                request.transport.write(data)
+        if reply.ending == "hang":
+            await self._wait(request.transport, math.inf)
+        self._log.close(record, end)  # if there was no piece
+        if reply.ending != "complete":
+            _close(request.transport, reply.ending)
+        return response
+
+
+class _Response(web.StreamResponse):
+    """A response that goes out without a Content-Type if it was given none; aiohttp
+    would add one.
+    """
+
+    async def _prepare_headers(self) -> None:
+        is_typed = "Content-Type" in self.headers
+        await super()._prepare_headers()
+        if not is_typed:
+            self.headers.popall("Content-Type", None)
+
+
+def _refuse_host(request: web.BaseRequest) -> web.Response | None:
+    """Refuse a Host that is not this machine, so that no web page can reach the server
+    through a name of its own.
+    """
+    hosts = request.headers.getall("Host", [""])
+    # request.host is the one in the request line, if there is one.
+    for host in [*hosts, request.host or hosts[0]]:
+        if not _LOOPBACK.fullmatch(host):
+            message = "this server answers only to 127.0.0.1 and localhost"
+            error = {"error": f"{message}, not to {host[:100]!r}"}
+            return json_response(error, 421 if host else 400)
+    return None
+
+
+def _bearer(request: web.BaseRequest) -> str:
+    """Return the bearer token of a request (RFC 6750), "" if it has none."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+async def _read(request: web.BaseRequest) -> tuple[bytes, tuple[int, str] | None]:
+    """Return the body; the second value is status and message if it cannot be used."""
+    # RFC 9110, section 10.1.1
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    try:
+        return await request.read(), None
+    except web.HTTPRequestEntityTooLarge:
+        return b"", (413, "The body is longer than 4 MiB")
+    except (web.RequestPayloadError, ValueError) as error:
+        return b"", (400, f"The body cannot be read: {error}")
+
+
+def _close(transport: asyncio.Transport | None, how: str) -> None:
+    """Close a connection: "fin" after everything was sent, "rst" by breaking it off."""
+    if transport is None:
+        return
+    if how == "rst":
+        # With a linger time of zero, closing the socket sends a reset; abort() alone
+        # would send FIN.
+        its_socket = transport.get_extra_info("socket")
+        its_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+        transport.abort()
+    else:
+        transport.close()

@@ -1,0 +1,116 @@
+"""What all of OpenAI's addresses have in common: errors, keys, limits and models.
+
+The shapes follow OpenAI's published API description and the sources of its Python SDK.
+"""
+
+import math
+from typing import Any
+
+from .call import Call
+from .records import mask
+from .reply import Reply, digest, json_reply, retry_after_header
+
+CREATED = 1_750_000_000  # every object says that it was made at this Unix second
+
+
+def error_body(
+    status: int,
+    message: str,
+    type: str | None = None,
+    code: str | int | None = None,
+    param: str | None = None,
+) -> dict[str, Any]:
+    """Return OpenAI's error object; type and code that are not given follow from the
+    status.
+    """
+    if status == 429:
+        usual = ("requests", "rate_limit_exceeded")
+    else:
+        usual = ("server_error" if status >= 500 else "invalid_request_error", None)
+    type, code = type or usual[0], usual[1] if code is None else code
+    return {"error": {"message": message, "type": type, "param": param, "code": code}}
+
+
+def error_headers(status: int) -> dict[str, str]:
+    """Return how to authenticate, which a 401 must say (RFC 9110, section 11.6.1)."""
+    return {"WWW-Authenticate": 'Bearer realm="mock"'} if status == 401 else {}
+
+
+def fail(status: int, message: str, **more: Any) -> Reply:
+    """Return an error reply."""
+    reply = json_reply(error_body(status, message, **more), status)
+    reply.headers |= error_headers(status)
+    return reply
+
+
+def bad(param: str, message: str, code: str = "invalid_type") -> Reply:
+    """Return the 400 for a wrong parameter."""
+    return fail(400, message, param=param, code=code)
+
+
+def check_key(call: Call) -> Reply | None:
+    """Return the 401 for a missing or wrong key, or None if the key is right."""
+    if not call.key:
+        message = "You did not provide an API key. Send it in a header: "
+        return fail(401, message + "Authorization: Bearer YOUR_KEY")
+    if call.key != call.state.api_key:
+        message = f"Incorrect API key provided: {mask(call.key)}"
+        return fail(401, message, code="invalid_api_key")
+    return None
+
+
+def headers(call: Call, reply: Reply) -> dict[str, str]:
+    """Return the headers of every reply."""
+    return {
+        "x-request-id": "req_" + digest(call.identity, call.attempt),
+        "openai-processing-ms": str(round(reply.delay * 1000)),
+        "openai-version": "2020-10-01",
+        **call.state.limiter.headers(call.key),
+    }
+
+
+def check_limit(call: Call, tokens: int) -> Reply | None:
+    """Charge the key with a request of so many tokens; return the 429 if that is more
+    than it has.
+    """
+    short = call.state.limiter.take(call.key, tokens)
+    if not short:
+        return None
+    kind, wait = short
+    if wait == math.inf:
+        message = f"Request too large for {kind} per minute: it needs {tokens}."
+        return fail(429, message, type=kind)
+    message = f"Rate limit reached for {kind} per minute. "
+    reply = fail(429, f"{message}Please try again in {wait:.3f}s.", type=kind)
+    reply.headers["Retry-After"] = retry_after_header(wait)
+    reply.is_limited = True
+    return reply
+
+
+# --- models ---------------------------------------------------------------------------
+
+
+def _model_object(name: str) -> dict[str, Any]:
+    return {
+        "id": name,
+        "object": "model",
+        "created": CREATED,
+        "owned_by": "mock-server",
+    }
+
+
+def unknown_model(name: str) -> Reply:
+    message = f"The model {name!r} does not exist; GET /v1/models lists those that do."
+    return fail(404, message, code="model_not_found")
+
+
+def list_models(call: Call) -> Reply:
+    names = [name for name in call.state.models() if name != "*"]
+    models = [_model_object(name) for name in names]
+    return json_reply({"object": "list", "data": models})
+
+
+def get_model(call: Call, name: str) -> Reply:
+    if not call.state.has_model(name):
+        return unknown_model(name)
+    return json_reply(_model_object(name))
