@@ -24,9 +24,9 @@ Sample run:
     cancelled; how the server's requests ended: client-gone: 4
 
     limit   time   answers  errors
-        1  2.26 s       38       2
-        5  0.59 s       38       2
-       20  0.36 s       38       2
+        1  2.46 s       38       2
+        5  0.62 s       38       2
+       20  0.34 s       38       2
 """
 
 import argparse
