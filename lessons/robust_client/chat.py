@@ -63,8 +63,6 @@ def join_parts(content: Any) -> str | None:
     """
     if content is None or isinstance(content, str):
         return content
-    if not isinstance(content, list):
-        raise TypeError(f"the content of a message is not text: {content!r}")
     texts = [part for part in content if part.get("type", "text") == "text"]
     return "".join(part.get("text") or "" for part in texts)
 
