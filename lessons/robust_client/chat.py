@@ -20,7 +20,7 @@ BAD_ENDS = ("length", "content_filter", "insufficient_system_resource", "error")
 def tidy_key(key: str | None) -> str:
     """Return an API key without the spaces around it.
 
-    Raises ValueError, which does not quote it, if it cannot be a key.
+    Raises ValueError, in which the key is not quoted, if it cannot be one.
     """
     key = (key or "").strip()
     if not key:
@@ -33,19 +33,19 @@ def tidy_key(key: str | None) -> str:
 def tidy_address(address: str | None) -> str:
     """Return a base URL without a slash at its end, and with /v1 if it has no path.
 
-    Raises ValueError if it is not the address of an API.
+    Raises ValueError, which does not quote it, if it is not the address of an API.
     """
     address = (address or "").strip().rstrip("/")
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"no address: set OPENAI_BASE_URL; it cannot be {address!r}")
+        raise ValueError("no address: set OPENAI_BASE_URL to one with https:// in it")
     return address if parts.path else f"{address}/v1"
 
 
 def chat_body(messages: list, model: str, temperature: float, max_tokens: int) -> dict:
-    """Return the body of a chat request; what models differ in is decided here.
+    """Return the body of a chat request. How models differ is decided here.
 
-    Raises ValueError if no model is named.
+    Raises ValueError if there is no model.
     """
     if not model:
         raise ValueError("no model: pass one, or set OPENAI_MODEL")
@@ -58,31 +58,29 @@ def chat_body(messages: list, model: str, temperature: float, max_tokens: int) -
 def join_parts(content: Any) -> str | None:
     """Return the text of a message's content, or None if it is null.
 
-    Some servers send a list of parts: those that hold no text, such as pictures, are
-    left out. Raises TypeError for anything else.
+    Some servers send a list of parts; those that are not text are left out.
+    Raises TypeError or AttributeError for anything else.
     """
     if content is None or isinstance(content, str):
         return content
-    if not isinstance(content, list):
-        raise TypeError(f"the content of a message is no text: {content!r}")
-    parts = [part for part in content if isinstance(part, dict)]
-    return "".join(part["text"] for part in parts if isinstance(part.get("text"), str))
+    texts = [part for part in content if part.get("type", "text") == "text"]
+    return "".join(part.get("text") or "" for part in texts)
 
 
 def find_text(reply: dict[str, Any]) -> str | None:
     """Return the text of the first choice, or None if the server sent null.
 
-    Raises ValueError if there is no choice, or, with the text so far, if the answer is
-    not complete.
+    Raises ValueError, with the server's words and the text so far, if it is not whole.
     """
     try:
         choice = reply["choices"][0]
         text = join_parts(choice["message"]["content"])
+        error = reply.get("error") or choice.get("error")
         end = choice.get("finish_reason")
     except (LookupError, TypeError, AttributeError) as cause:
-        raise ValueError(f"no answer in this reply: {str(reply)[:80]}") from cause
-    if end in BAD_ENDS:
-        raise ValueError(f"incomplete ({end}): {text!r}")
+        raise ValueError(f"no answer in this reply: {str(reply)[:200]}") from cause
+    if error or end in BAD_ENDS:
+        raise ValueError(f"incomplete ({error or end}): {text!r}")
     return text
 
 
@@ -97,26 +95,25 @@ def read_answer(reply: dict[str, Any]) -> str:
 def refuse_redirect(response: Any) -> str:
     """Return the sentence for a redirect, which no client here follows with its key."""
     try:
-        host = urlsplit(response.headers.get("Location", "")).hostname
-    except ValueError:
-        host = "an address that cannot be read"
-    where = host or "another address of the same host"
-    return f"{response.status_code}: redirected to {where}; the key does not go there"
+        host = urlsplit(response.headers["Location"]).hostname or "the same host"
+    except (KeyError, ValueError):
+        return f"{response.status_code}, and no address to go to"
+    return f"{response.status_code}: redirected to {host}; the key does not go there"
 
 
 def read_json(response: requests.Response) -> Any:
-    """Return the JSON of a good reply; JSON is UTF-8, whatever the header says.
+    """Return the JSON of a good reply. JSON is UTF-8, whatever the header says.
 
-    Raises requests.HTTPError for a status of 300 or more, ValueError if it is no JSON.
+    Raises requests.HTTPError for any status but 2xx, ValueError if it is not JSON.
     """
     response.raise_for_status()
-    if response.status_code >= 300:  # requests counts a redirect as a success
+    if response.status_code // 100 != 2:  # raise_for_status lets a redirect pass
         raise requests.HTTPError(refuse_redirect(response), response=response)
     return json.loads(response.content)
 
 
 class Account:
-    """An API's address, the key to it, and a model.
+    """The address of an API, a key to it, and a model.
 
     None stands for OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL in the environment.
     Raises ValueError if there is no key or no address.
@@ -133,7 +130,7 @@ class Account:
         return {"Authorization": f"Bearer {self._api_key}"}
 
     def _authorize(self, request: Any) -> Any:
-        """Put the key on a request. Libraries call this and so leave ~/.netrc alone."""
+        """Put the key on a request. A library that calls this ignores ~/.netrc."""
         request.headers.update(self._headers())
         return request
 
@@ -174,7 +171,11 @@ class OpenAIClient(Connection):
 
     def get_models(self) -> list[str]:
         """Return the names of the models that this API offers."""
-        return [model["id"] for model in self._request("GET", "/models")["data"]]
+        reply = self._request("GET", "/models")
+        try:
+            return [model["id"] for model in reply["data"]]
+        except (LookupError, TypeError) as cause:
+            raise ValueError(f"no models in this reply: {str(reply)[:200]}") from cause
 
     def chat_completion(
         self,
