@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 Case = tuple[tuple[Any, ...], Any]
+Outcome = tuple[str, Any]  # "gave" and a value, or "raised" and an error
 
 
 def check(function: Callable[..., Any], *cases: Case) -> Any:
@@ -20,33 +21,33 @@ def check(function: Callable[..., Any], *cases: Case) -> Any:
     """
     if inspect.iscoroutinefunction(function):
         return _check_async(function, cases)
-    results = []
+    outcomes: list[Outcome] = []
     for arguments, _ in cases:
         try:
-            results.append(function(*arguments))
+            outcomes.append(("gave", function(*arguments)))
         except Exception as error:
-            results.append(error)
-    _report(function, cases, results)
+            outcomes.append(("raised", error))
+    _report(function, cases, outcomes)
     return None
 
 
 async def _check_async(function: Callable[..., Any], cases: tuple[Case, ...]) -> None:
-    results = []
+    outcomes: list[Outcome] = []
     for arguments, _ in cases:
         try:
-            results.append(await function(*arguments))
+            outcomes.append(("gave", await function(*arguments)))
         except Exception as error:
-            results.append(error)
-    _report(function, cases, results)
+            outcomes.append(("raised", error))
+    _report(function, cases, outcomes)
 
 
 def _report(
-    function: Callable[..., Any], cases: tuple[Case, ...], results: list[Any]
+    function: Callable[..., Any], cases: tuple[Case, ...], outcomes: list[Outcome]
 ) -> None:
-    for (arguments, wanted), result in zip(cases, results, strict=True):
-        did = "gave" if not isinstance(result, Exception) else "raised"
+    for (arguments, wanted), (did, result) in zip(cases, outcomes, strict=True):
         is_error = isinstance(wanted, type) and issubclass(wanted, Exception)
-        if type(result) is wanted if is_error else _is_equal(result, wanted):
+        is_alike = type(result) is wanted if is_error else _is_equal(result, wanted)
+        if is_alike and did == ("raised" if is_error else "gave"):
             continue
         call = f"{function.__name__}({', '.join(map(repr, arguments))})"
         should = f"raise {wanted.__name__}" if is_error else f"give {wanted!r}"
