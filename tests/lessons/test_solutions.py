@@ -992,7 +992,7 @@ def test_odd_redirects(number: str, place: str, keyed: MockServer) -> None:
     """A redirect without a host, or to what is no address, is a failure too."""
     keyed.script(fault.status(302, headers={"Location": place}))
     # requests reads the address even if it is not to follow it, and says "Invalid …".
-    with pytest.raises(FAILED[number], match="302|Invalid"):
+    with pytest.raises(FAILED[number], match=r"302|Invalid"):
         ask(number, keyed.base_url)
     assert len(keyed.records) == 1
 
@@ -1322,6 +1322,17 @@ def test_streams_without_an_answer(name: str, keyed: MockServer) -> None:
     keyed.script(NO_ANSWERS[name])
     with pytest.raises(sse.StreamError):
         ask("07", keyed.base_url)
+
+
+def test_chunk_that_nobody_knows(keyed: MockServer) -> None:
+    """An event that is neither a choice nor a note is suspect, even before [DONE]."""
+    good = json.dumps({"choices": [{"delta": {"content": "x"}}]})
+    events = [good, '{"status": 5}', "[DONE]"]
+    body = "".join(f"data: {event}\n\n" for event in events)
+    keyed.script(fault.status(200, body=body, headers=EVENTS))
+    with pytest.raises(sse.StreamError, match="neither") as raised:
+        ask("07", keyed.base_url)
+    assert raised.value.partial == "x"
 
 
 def test_error_without_a_type(keyed: MockServer) -> None:
