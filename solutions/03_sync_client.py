@@ -6,13 +6,13 @@ Source: https://platform.openai.com/docs/api-reference/chat
 import json
 import os
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.auth import AuthBase
 
 # What ends an answer before its end. Servers have many other words for a good end.
-INCOMPLETE = ("length", "content_filter", "error")
+INCOMPLETE = ("length", "content_filter", "insufficient_system_resource", "error")
 
 
 class ChatClient:
@@ -41,7 +41,7 @@ class ChatClient:
         base_url = (base_url or os.environ.get("OPENAI_BASE_URL") or "").strip()
         if not api_key:
             raise ValueError("no API key: set OPENAI_API_KEY, or pass api_key")
-        if not api_key.isascii() or not api_key.isprintable():
+        if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
             raise ValueError("the API key has a character that no key has")
         if not base_url:
             raise ValueError("no address: set OPENAI_BASE_URL, or pass base_url")
@@ -92,7 +92,11 @@ class ChatClient:
 
     def models(self) -> list[str]:
         """Return the names of the models that this API offers."""
-        return [model["id"] for model in self._request("GET", "/models")["data"]]
+        reply = self._request("GET", "/models")
+        try:
+            return [model["id"] for model in reply["data"]]
+        except (LookupError, TypeError) as error:
+            raise ValueError(f"there are no models in the reply {reply!r}") from error
 
     def _request(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """Send a request, follow no redirect, and return the JSON of the reply."""
@@ -105,13 +109,21 @@ class ChatClient:
         )
         if response.status_code // 100 != 2:
             words = response.content[:300].decode("utf-8", "replace")
-            if response.is_redirect:
-                words = f"redirected to {urlsplit(response.headers['Location']).netloc}"
+            if response.status_code // 100 == 3 and "Location" in response.headers:
+                words = f"redirected to {_host_of(response)}"
             raise requests.HTTPError(
                 f"{response.status_code} {response.reason}: {words}",
                 response=response,
             )
         return json.loads(response.content)  # UTF-8, whatever the header says
+
+
+def _host_of(response: requests.Response) -> str | None:
+    """Return the host to which a redirect leads; None if it cannot be read."""
+    try:
+        return urlsplit(urljoin(response.url, response.headers["Location"])).hostname
+    except ValueError:
+        return None
 
 
 def _answer_in(reply: Any) -> str:
@@ -123,12 +135,14 @@ def _answer_in(reply: Any) -> str:
         choice = reply["choices"][0]
         content, end = choice["message"]["content"], choice.get("finish_reason")
         if isinstance(content, list):  # some servers send it in parts
-            content = "".join(part.get("text") or "" for part in content)
+            texts = [part for part in content if part.get("type", "text") == "text"]
+            content = "".join(part["text"] for part in texts)
+        content = "" + (content or "")  # a TypeError for what is no text
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"there is no answer in the reply {reply!r}") from error
     if choice.get("error") or reply.get("error") or end in INCOMPLETE:
         raise ValueError(f"no whole answer ({end}): {content!r} in {reply!r}")
-    return content or ""
+    return content
 
 
 class _BearerAuth(AuthBase):
