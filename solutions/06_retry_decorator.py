@@ -67,13 +67,14 @@ def parse_retry_after(value: str | None, now: float | None = None) -> float | No
     (RFC 9110, sections 10.2.3 and 5.6.7); one of them has a year of two digits, which
     is in the past if it would be more than 50 years ahead. A date in the past gives
     0.0. None if there is no header, or if it holds neither. No value raises an error.
+    1.5 is no value of the standard, but servers send it: 1.5 or None, as you like.
 
     now: the present in seconds since 1970, as time.time() gives it, which None asks.
     """
     if not isinstance(value, str):
         return None
     value = value.strip()
-    if value.isascii() and value.isdecimal():
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):  # real servers send 1.5 too
         return min(float(value), sys.float_info.max)  # not inf, for 309 digits
     now = time.time() if now is None else now
     date = _parse_date(value, now)
