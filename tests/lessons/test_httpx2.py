@@ -74,7 +74,7 @@ def test_users_of_httpx_are_found(tmp_path: Path) -> None:
     users = {
         "a.py": "import httpx",
         "b.py": "import os\n\n\ndef f():\n    from httpx import Client",
-        "c.ipynb": "%matplotlib inline\nimport httpx as h\nawait h.AsyncClient().get(x)",
+        "c.ipynb": "%matplotlib inline\nimport httpx as h\nawait h.AsyncClient().get()",
     }
     others = {
         "d.py": "import httpx_sse",
