@@ -57,11 +57,20 @@ class Connection(web.RequestHandler):
 
     def eof_received(self) -> bool:
         """Say whether to keep the connection open for writing."""
-        transport = self.transport
-        if transport is None or transport in self._waiting:
+        transport, loop = self.transport, asyncio.get_running_loop()
+        is_idle = self._waiter and not self._waiter.done()
+        if transport is None or transport in self._waiting or is_idle:
             return False
-        asyncio.get_running_loop().call_later(GRACE, transport.close)
+        self.close()  # as soon as what came is answered
+        loop.call_later(0.02, self._close_if_in_vain)
+        loop.call_later(GRACE, transport.close)
         return True
+
+    def _close_if_in_vain(self) -> None:
+        """Close the connection if it has half a request, and no more will come."""
+        request, transport = self._current_request, self.transport
+        if transport and request and not request.content.is_eof():
+            transport.close()
 
 
 async def accept_for_ever(
