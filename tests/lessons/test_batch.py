@@ -7,7 +7,6 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,8 +15,6 @@ from mock_server import MockServer, fault
 from mock_server.fault import Fault
 from robust_client import batch
 from robust_client.batch import AsyncOpenAIClient, BatchError
-
-from tests.lesson_files import run
 
 TWENTY = [f"Question {n}" for n in range(20)]
 
@@ -416,16 +413,3 @@ def test_transport_is_used(server: MockServer) -> None:
     assert server.peak_open == 5
     assert kinds(results)["str"] == 18, kinds(results)
     assert type(transport.client).__name__ == "ClientSession", "it was not used"
-
-
-@pytest.mark.skipif(httpx.__name__ == "httpx2", reason="this is that run")
-def test_all_of_this_under_httpx2() -> None:
-    """Every test of this file passes with httpx2 in the place of httpx."""
-    code = (
-        "import httpx2, sys; httpx2.alias_httpx(); import pytest;"
-        "options = ['-q', '-n', '0', '-p', 'no:cacheprovider'];"
-        "sys.exit(pytest.main([*options, sys.argv[1]]))"
-    )
-    done = run("-c", code, Path(__file__))
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
-    assert "1 skipped" in done.stdout, "httpx2 did not take the place of httpx"
