@@ -5,17 +5,18 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote_plus
 from weakref import WeakKeyDictionary
 
-from multidict import MultiMapping
+from .reply import Reply
 
 RECORD_LIMIT = 10_000
 BODY_LIMIT = 64 * 1024
+REPLY_LIMIT = 2 * 1024  # of each reply's body
 BYTES_LIMIT = 64 * 1024 * 1024  # of all records together
 _SECRET_HEADERS = {
     "authorization",
@@ -33,6 +34,11 @@ _LOOKS_LIKE_A_KEY = re.compile(r"\bsk-[\w-]{8,}")
 def mask(secret: str) -> str:
     """Return a secret as its first and last four characters; of a short one nothing."""
     return f"{secret[:4]}…{secret[-4:]}" if len(secret) >= 12 else "…"
+
+
+def secrets_in(query: str) -> list[str]:
+    """Return the values of every key=, token=, api_key= or access_token= of a query."""
+    return [unquote_plus(found[1]) for found in _SECRET_PARAMETERS.findall(query)]
 
 
 @lru_cache(maxsize=1024)
@@ -54,7 +60,7 @@ class Mask:
     secrets: what must not be seen, besides the values of the headers that carry keys.
     """
 
-    def __init__(self, headers: MultiMapping[str], secrets: Iterable[str]) -> None:
+    def __init__(self, headers: Mapping[str, str], secrets: Iterable[str]) -> None:
         carried = [
             value.rpartition(" ")[2]
             for name, value in headers.items()
@@ -80,15 +86,16 @@ class Mask:
         """Return a query string, also with the value of every key=, token=, api_key= or
         access_token= masked.
         """
-        text = self.text(query)
-        return _SECRET_PARAMETERS.sub(lambda found: found[1] + mask(found[2]), text)
+        return self.text(
+            _SECRET_PARAMETERS.sub(lambda found: found[1] + mask(found[2]), query)
+        )
 
     def body(self, body: bytes) -> bytes:
         """Return a body masked like text; bytes that are no UTF-8 stay as they are."""
         text = body.decode("utf-8", "surrogateescape")
         return self.text(text).encode("utf-8", "surrogateescape")
 
-    def headers(self, headers: MultiMapping[str]) -> dict[str, str]:
+    def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Return the headers as a dict; those that came twice are joined by a comma
         (RFC 9110, section 5.3).
         """
@@ -116,9 +123,15 @@ class Record:
     body: its first 64 KiB.
     attempt: 1 for the first request with this method, address, key and body, 2 for its
         first repetition.
+    identity: a short name of method, address, key and body: equal requests have the
+        same.
     status: the status code that was sent; None if none was.
     fault, source: what was done to the reply and who asked for it: "script", "rule",
         "chaos" or "limiter".
+    reply_headers: those of the reply, masked like the request's; empty before it.
+    reply: the first 2 KiB of the reply's body as the server means to send it, masked.
+    last_byte: when the last part of the body so far was handed to the connection.
+    is_blocked: True while the client does not take the bytes that are ready for it.
     sent: how many bytes of the reply's body went out.
     end: complete, cut (in the middle of the body), rst or fin (before the body),
         client-gone or server-stopped; "" while it is open.
@@ -135,9 +148,14 @@ class Record:
     received: float
     body: bytes = b""
     attempt: int = 1
+    identity: str = ""
     status: int | None = None
     fault: str = ""
     source: str = ""
+    reply_headers: dict[str, str] = field(default_factory=dict)
+    reply: bytes = b""
+    last_byte: float | None = None
+    is_blocked: bool = False
     first_byte: float | None = None
     ended: float | None = None
     sent: int = 0
@@ -149,19 +167,21 @@ class Record:
         return f"{self.method} {self.path}" + (f"?{self.query}" if self.query else "")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as plain JSON values; bytes of the body that are no UTF-8
-        are replaced.
+        """Return the record as plain JSON values; bytes of the bodies that are no UTF-8
+        are replaced, and of the reply there is what was sent.
         """
         return {
             **dataclasses.asdict(self),
             "body": self.body.decode("utf-8", "replace"),
+            "reply": self.reply[: self.sent].decode("utf-8", "replace"),
         }
 
 
 def _size(record: Record) -> int:
     """Return about how many bytes a record takes."""
     texts = [record.path, record.query, *record.headers, *record.headers.values()]
-    return 1000 + len(record.body) + sum(map(len, texts))
+    texts += [*record.reply_headers, *record.reply_headers.values()]
+    return 1000 + len(record.body) + len(record.reply) + sum(map(len, texts))
 
 
 class Log:
@@ -170,6 +190,7 @@ class Log:
     def __init__(self) -> None:
         self._lock = threading.Condition()
         self._started = time.monotonic()
+        self.started = time.time()  # seconds since 1970 when now() was 0
         self.clear()
 
     def clear(self) -> None:
@@ -217,6 +238,18 @@ class Log:
             record.body = kept
             self._add_bytes(len(kept))
 
+    def begin(self, record: Record, hidden: Mask, reply: Reply) -> None:
+        """Write down what is about to be sent: its head, if it has one, and the
+        beginning of its body.
+        """
+        start = hidden.body(reply.start(2 * REPLY_LIMIT))[:REPLY_LIMIT]
+        with self._lock:
+            before, record.reply = _size(record), start
+            if reply.has_head:
+                record.status, record.first_byte = reply.status, self.now()
+                record.reply_headers = hidden.headers(reply.headers)
+            self._add_bytes(_size(record) - before)
+
     def _add_bytes(self, count: int) -> None:
         """Count these bytes, and forget the oldest records if they are too many."""
         self._bytes += count
@@ -229,7 +262,7 @@ class Log:
         """Write down how a request ended, unless that is known already."""
         with self._lock:
             if not record.end:
-                record.end, record.ended = end, self.now()
+                record.ended, record.end = self.now(), end
                 self._open.pop(id(record), None)
                 self._lock.notify_all()
 
