@@ -62,17 +62,18 @@ class Handler:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request, and write down how that ended."""
         transport = request.transport
+        if transport is None:  # the client has gone already
+            return web.Response()
         self.idle.pop(transport, None)
         try:
             return await self._handle(request)
         finally:
-            if transport is not None:
-                self.idle[transport] = asyncio.get_running_loop().time()
+            self.idle[transport] = asyncio.get_running_loop().time()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if refused := _refuse_host(request):
             return refused
-        if request.path.startswith("/_mock/"):
+        if self._control.is_for(request):
             return await self._control.answer(request)
         secrets = secrets_in(request.rel_url.raw_query_string)
         hidden = Mask(request.headers, [self._state.api_key, *secrets])
@@ -139,6 +140,9 @@ class Handler:
             text=rule.text,
         )
         fault, source = self._plan.choose(call, rule)
+        record.attempt, record.identity = call.attempt, call.identity
+        record.fault, record.source = "" if fault == NO_FAULT else str(fault), source
+        self._log.tell(record)
         dialect, answer = find(call.method, call.path)
         if fault.refuses:
             reply = Reply()
@@ -147,8 +151,6 @@ class Handler:
         else:
             size = len(body) + 8 * len(rule.text or "")
             reply = dialect.check(call) or await self._do(size, answer, call)
-        record.attempt, record.identity = call.attempt, call.identity
-        record.fault, record.source = "" if fault == NO_FAULT else str(fault), source
         if reply.is_limited:
             record.fault, record.source = "rate limit", "limiter"
         reply.delay += self._state.latency if rule.latency is None else rule.latency

@@ -5,7 +5,8 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -191,6 +192,7 @@ class Log:
         self._lock = threading.Condition()
         self._started = time.monotonic()
         self.started = time.time()  # seconds since 1970 when now() was 0
+        self._watchers: set[Any] = set()
         self.clear()
 
     def clear(self) -> None:
@@ -201,6 +203,30 @@ class Log:
             self._open: dict[int, Record] = {}
             self._connections: WeakKeyDictionary[Any, list[int]] = WeakKeyDictionary()
             self._connection_count = self._count = self.peak_open = 0
+            for watcher in self._watchers:
+                watcher.begin_anew()
+
+    @contextmanager
+    def watched_by(self, watcher: Any) -> Iterator[None]:
+        """Tell a watcher (see live.py) of every record that is new or has changed."""
+        with self._lock:
+            self._watchers.add(watcher)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._watchers.discard(watcher)
+
+    def tell(self, record: Record) -> None:
+        """Tell the watchers of a record; one that was open at clear() is forgotten."""
+        if id(record) in self._open:
+            for watcher in self._watchers:
+                watcher.add(record)
+
+    @property
+    def open_now(self) -> int:
+        """The number of requests that are open."""
+        return len(self._open)
 
     def now(self) -> float:
         """Return the seconds since the server was made."""
@@ -228,6 +254,7 @@ class Log:
             self._add_bytes(_size(record))
             self._open[id(record)] = record
             self.peak_open = max(self.peak_open, len(self._open))
+            self.tell(record)
         return record
 
     def keep_body(self, record: Record, hidden: Mask, body: bytes) -> None:
@@ -249,6 +276,7 @@ class Log:
                 record.status, record.first_byte = reply.status, self.now()
                 record.reply_headers = hidden.headers(reply.headers)
             self._add_bytes(_size(record) - before)
+            self.tell(record)
 
     def _add_bytes(self, count: int) -> None:
         """Count these bytes, and forget the oldest records if they are too many."""
@@ -263,8 +291,15 @@ class Log:
         with self._lock:
             if not record.end:
                 record.ended, record.end = self.now(), end
+                self.tell(record)
                 self._open.pop(id(record), None)
                 self._lock.notify_all()
+
+    def find(self, n: int) -> Record | None:
+        """Return the record with this number, None if there is none (any more)."""
+        with self._lock:
+            place = n - self._records[0].n if self._records else -1
+            return self._records[place] if 0 <= place < len(self._records) else None
 
     def all(self) -> list[Record]:
         """Return the records, oldest first."""

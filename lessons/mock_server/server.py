@@ -5,6 +5,7 @@ import functools
 import logging
 import re
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -20,6 +21,7 @@ from .control import Control
 from .fault import Fault
 from .handler import Handler
 from .limiter import Limiter
+from .live import Live
 from .plan import Plan, Rule, check_seconds
 from .records import Log, Record, mask, table
 from .step import MOST_BYTES
@@ -86,7 +88,8 @@ class MockServer:
         self._limit = requests_per_minute
         self._state = State(api_key, latency, token_delay, limiter, self._models)
         self._log, self._plan = Log(), Plan(seed)
-        control = Control(self._log, self._plan, self.reset)
+        live = Live(self._log, self._plan, self._advise)
+        control = Control(self._log, self._plan, self.reset, live)
         self._handler = Handler(self._log, self._plan, self._state, control)
 
     # --- life ---
@@ -255,6 +258,17 @@ class MockServer:
         log = self._log
         seen = Seen(log.all(), log.now(), log.started, self._limit, mask(self.api_key))
         return advise(seen)
+
+    def live(self, height: int = 480) -> None:
+        """Show the page on which requests can be watched as they arrive: in a notebook
+        right there, so many pixels high; elsewhere its address.
+        """
+        address = f"{self.url}/_mock/"
+        print(f"Watch the requests arrive: {address}")
+        if "ipykernel" in sys.modules:
+            from IPython.display import IFrame, display
+
+            display(IFrame(address, "100%", height))
 
     def _models(self) -> list[str]:
         """Return the models that exist: the usual ones, and those that rules speak
