@@ -1,8 +1,9 @@
 """Repeat a call that failed, where that can help, and wait the right time before.
 
-A client for chat completions meets seven troubles. The table shows how often each
-request was sent, the waits in between (noted down, not waited for), and the end.
-Then a function under asyncio outlives two broken connections. It takes two seconds:
+A server breaks every request in the same way. The table compares the decorator of many
+tutorials with retry_on_error: how often each sent the request, what it raised, and the
+waits (noted down, not waited for). Then both meet two broken connections under asyncio.
+It takes two seconds, and shows robust_client/retry.py:
 python lessons/06_retry_decorator.py
 
 Sample run:
@@ -10,350 +11,46 @@ Sample run:
     Talking to: the mock server on this machine (127.0.0.1), model mock-small
     The capital of France is Paris.
 
-    every reply is              sent  waits (s)     end
-    status(503)                    4  0.8 1.6 1.9   ServerError
-    drop("rst")                    4  0.8 1.6 1.9   APIConnectionError
-    status(429, retry_after=2)     4  2.8 3.6 3.9   RateLimitError
-    status(429, retry_after=90)    1  -             RateLimitError
-    quota()                        1  -             QuotaExceededError
-    status(401)                    1  -             AuthenticationError
-    bad_json()                     1  -             APIError
+                                tutorial_retry    retry_on_error         waits (s)
+    status(503)                 3 HTTPError       4 ServerError          0.8 1.6 1.9
+    drop("rst")                 3 ConnectionError 4 APIConnectionError   0.0 1.3 1.9
+    status(429, retry_after=2)  3 HTTPError       4 RateLimitError       2.4 3.5 3.1
+    status(429, retry_after=90) 3 HTTPError       1 RateLimitError
+    quota()                     3 HTTPError       1 QuotaExceededError
+    status(401)                 3 HTTPError       1 AuthenticationError
+    bad_json()                  3 JSONDecodeError 1 InvalidResponseError
 
-    models, in the end: mock-small mock-large
-    n  t(s)  conn  request         status  fault        end
-    1  0.00  #1    GET /v1/models  -       drop("rst")  rst
-    2  0.04  #2    GET /v1/models  -       drop("fin")  fin
-    3  0.08  #3    GET /v1/models  200     -            complete
+    under asyncio, tutorial_retry
+    no reply: ReadError
+    n  t(s)  conn  request   status  fault        end
+    1  0.00  #1    GET /get  -       drop("rst")  rst
+
+    under asyncio, retry_on_error
+    the reply, in the end: 200
+    n  t(s)  conn  request   status  fault        end
+    1  0.00  #1    GET /get  -       drop("rst")  rst
+    2  0.01  #2    GET /get  -       drop("fin")  fin
+    3  0.04  #3    GET /get  200     -            complete
 """
 
 import argparse
 import asyncio
 import functools
-import inspect
-import itertools
-import math
-import os
 import random
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 import requests
 from endpoint import choose_endpoint
 from mock_server import MockServer, fault
+from robust_client.chat import OpenAIClient, read_answer
+from robust_client.errors import APIError
+from robust_client.retry import RobustAPIClient, retry_on_error
 
-# --- from lesson 05: errors that say whether the same call can succeed later ---
-
-
-class APIError(Exception):
-    """Base of every failure of an API call.
-
-    status: the status code; None if no whole reply came.
-    code: the short name of the error in the reply's body, such as "invalid_api_key".
-    request_id: what to quote when you ask the service for help.
-    retry_after: seconds that the server asks you to wait.
-    """
-
-    is_retryable = False  # True in a class whose call can succeed later, unchanged
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int | None = None,
-        code: str | None = None,
-        request_id: str | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status, self.code = status, code
-        self.request_id, self.retry_after = request_id, retry_after
-
-
-class AuthenticationError(APIError):
-    """The server does not know who you are."""
-
-
-class QuotaExceededError(APIError):
-    """The money or the allowance is used up; no wait brings it back."""
-
-
-class RateLimitError(APIError):
-    """Too many requests in too short a time."""
-
-    is_retryable = True
-
-
-class ServerError(APIError):
-    """The server took the request and failed."""
-
-    is_retryable = True
-
-
-class APIConnectionError(APIError):
-    """The call broke off before a whole reply arrived."""
-
-    is_retryable = True
-
-
-def retry_after_seconds(value: str | None) -> float | None:
-    """Return what a Retry-After header asks for, in seconds from now.
-
-    The header holds whole seconds or a date (RFC 9110, section 10.2.3); a date in the
-    past gives 0.0. None if there is no header, or if it holds neither.
-    """
-    if value is None:
-        return None
-    if value.isascii() and value.isdecimal():
-        return float(value)
-    try:
-        date = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return None
-    date = date.replace(tzinfo=date.tzinfo or UTC)
-    return max(0.0, date.timestamp() - time.time())
-
-
-def error_for(response: requests.Response) -> APIError:
-    """Return the error for a bad reply: lesson 05, with fewer classes."""
-    try:
-        error = response.json()["error"]
-        message, code = error["message"], error["code"]
-    except (requests.JSONDecodeError, LookupError, TypeError):
-        message, code = f"{response.status_code} {response.reason}", None
-    status, headers = response.status_code, response.headers
-    kinds = {401: AuthenticationError, 408: APIConnectionError, 429: RateLimitError}
-    kind = kinds.get(status, ServerError if status // 100 in (2, 5) else APIError)
-    return (QuotaExceededError if code == "insufficient_quota" else kind)(
-        message,
-        status=status,
-        code=code,
-        request_id=headers.get("x-request-id"),
-        retry_after=retry_after_seconds(headers.get("Retry-After")),
-    )
-
-
-# --- new in this lesson ---
-
-RETRYABLE = (APIConnectionError, RateLimitError, ServerError)
-Errors = type[Exception] | tuple[type[Exception], ...]
 Function = Callable[..., Any]
-
-
-def backoff(retry: int, initial: float, factor: float, cap: float) -> float:
-    """Return the delay before a retry, in seconds; retry is 1 for the first."""
-    delay = min(initial, cap)
-    for _ in range(retry - 1):
-        delay = min(delay * factor, cap)
-    return delay
-
-
-@dataclass
-class RetryPolicy:
-    """What to repeat, how often, and after which wait. All times are in seconds."""
-
-    max_retries: int
-    initial_delay: float
-    backoff_factor: float
-    max_delay: float
-    deadline: float
-    exceptions: Errors
-    rng: Any  # has uniform(), for the jitter; None for no jitter
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if name in ("exceptions", "rng"):
-                continue
-            if not isinstance(value, int | float):
-                raise TypeError(f"{name} must be a number, not {value!r}")
-            if not value >= 0:
-                raise ValueError(f"{name} must be 0 or more, not {value!r}")
-
-    def wait_before(self, retry: int, error: Exception, elapsed: float) -> float | None:
-        """Return the seconds to wait before a retry, or None to give up.
-
-        retry: 1 for the first. elapsed: seconds since the first try began.
-        """
-        growth = (self.initial_delay, self.backoff_factor, self.max_delay)
-        delay = backoff(retry, *growth)
-        asked = max(0.0, getattr(error, "retry_after", None) or 0.0)
-        wait = asked + self.rng.uniform(0, delay) if self.rng else max(asked, delay)
-        wait = min(wait, self.max_delay)
-        if retry > self.max_retries or wait < asked or elapsed + wait > self.deadline:
-            return None
-        return wait
-
-
-def repeat(function: Function, policy: RetryPolicy, sleep: Function) -> Function:
-    """Return function with its retries."""
-
-    @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        started, waited = time.monotonic(), 0.0
-        for retry in itertools.count(1):
-            try:
-                return function(*args, **kwargs)
-            except policy.exceptions as error:
-                elapsed = max(waited, time.monotonic() - started)
-                wait = policy.wait_before(retry, error, elapsed)
-                if wait is None:
-                    raise
-            sleep(wait)
-            waited += wait
-
-    return wrapper
-
-
-def repeat_async(function: Function, policy: RetryPolicy, sleep: Function) -> Function:
-    """Return an async function with its retries; sleep is async too."""
-
-    @functools.wraps(function)
-    async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        started, waited = time.monotonic(), 0.0
-        for retry in itertools.count(1):
-            try:
-                return await function(*args, **kwargs)
-            except policy.exceptions as error:
-                elapsed = max(waited, time.monotonic() - started)
-                wait = policy.wait_before(retry, error, elapsed)
-                if wait is None:
-                    raise
-            await sleep(wait)
-            waited += wait
-
-    return wrapper
-
-
-def check_function(function: Any) -> None:
-    """Raise TypeError for what cannot be repeated."""
-    if not callable(function):
-        raise TypeError(f"retry_on_error decorates a function, not {function!r}")
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise TypeError("a generator fails while it is read: repeat the reading of it")
-
-
-def retry_on_error(
-    max_retries: int = 3,
-    initial_delay: float = 1.0,
-    backoff_factor: float = 2.0,
-    exceptions: Errors = RETRYABLE,
-    *,
-    max_delay: float = 60.0,
-    jitter: bool = True,
-    deadline: float | None = None,
-    sleep: Function | None = None,
-    rng: random.Random | None = None,
-) -> Callable[[Function], Function]:
-    """Return a decorator that repeats a call when it raises one of the exceptions.
-
-    max_retries counts the calls after the first. The delay is initial_delay seconds,
-    then backoff_factor times the last, but at most max_delay; with jitter, a random
-    part of it is waited, and always what error.retry_after asks for. No retry begins
-    more than deadline seconds after the first call. The last error is raised as it is.
-    ValueError or TypeError for settings that make no sense.
-    """
-    if callable(max_retries):
-        raise TypeError("retry_on_error needs its parentheses: @retry_on_error()")
-    end = math.inf if deadline is None else deadline
-    dice = (rng or random) if jitter else None
-    numbers = (max_retries, initial_delay, backoff_factor, max_delay, end)
-    policy = RetryPolicy(*numbers, exceptions, dice)
-
-    def decorate(function: Function) -> Function:
-        check_function(function)
-        wrap, default = repeat, time.sleep
-        if inspect.iscoroutinefunction(function):
-            wrap, default = repeat_async, asyncio.sleep
-        return wrap(function, policy, default if sleep is None else sleep)
-
-    return decorate
-
-
-class PlainAPIClient:
-    """The client of lesson 03 in short; its failures are those of requests.
-
-    Unless told, it uses OPENAI_API_KEY and OPENAI_BASE_URL; ValueError without them.
-    """
-
-    timeout = (3.05, 30.0)  # seconds to connect, and for each part of the reply
-
-    def __init__(self, api_key: str | None = None, base_url: str | None = None) -> None:
-        api_key = api_key or os.environ.get("OPENAI_API_KEY")
-        base_url = base_url or os.environ.get("OPENAI_BASE_URL")
-        if not api_key or not base_url:
-            raise ValueError("set OPENAI_API_KEY and OPENAI_BASE_URL, or pass both")
-        self.base_url = base_url.rstrip("/")
-        self.session = requests.Session()
-        self.session.headers["Authorization"] = f"Bearer {api_key}"
-
-    def chat_completion(
-        self,
-        messages: list[dict[str, Any]],
-        model: str,
-        temperature: float = 0.7,
-        max_tokens: int = 2000,
-    ) -> dict[str, Any]:
-        """Return the reply to a conversation, as the API sends it."""
-        body = {"model": model, "messages": messages}
-        body |= {"temperature": temperature, "max_tokens": max_tokens}
-        return self._handle_response(self._send("/chat/completions", body))
-
-    def _send(self, path: str, body: Any) -> requests.Response:
-        return self.session.post(self.base_url + path, json=body, timeout=self.timeout)
-
-    def _handle_response(self, response: requests.Response) -> Any:
-        response.raise_for_status()
-        return response.json()
-
-
-NO_REPLY = (
-    requests.ConnectionError,
-    requests.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-)
-
-
-# Replaces RobustAPIClient: a call that can succeed later is repeated.
-class RobustAPIClient(PlainAPIClient):
-    """The same client; its failures are APIErrors, after up to three retries."""
-
-    chat_completion = retry_on_error()(PlainAPIClient.chat_completion)
-
-    def _send(self, path: str, body: Any) -> requests.Response:
-        """Send the request; raise the error for a reply that never arrives whole."""
-        try:
-            return super()._send(path, body)
-        except NO_REPLY as cause:
-            raise APIConnectionError(str(cause)) from cause
-        except (requests.RequestException, ValueError) as cause:
-            raise APIError(str(cause)) from cause
-
-    def _handle_response(self, response: requests.Response) -> Any:
-        """Return the body of a good reply; raise the error for any other."""
-        if not 200 <= response.status_code <= 299:
-            raise error_for(response)
-        try:
-            body = response.json()
-        except requests.JSONDecodeError as cause:
-            message = f"this is no JSON: {response.text[:40]!r}"
-            raise APIError(message, status=response.status_code) from cause
-        if isinstance(body, dict) and body.get("error"):
-            raise error_for(response)
-        return body
-
-
-@retry_on_error(exceptions=httpx.TransportError, initial_delay=0.05)
-async def list_models(http: httpx.AsyncClient) -> list[str]:
-    """Return the names of the models. A GET may be repeated whatever happened to it."""
-    reply = await http.get("/models")
-    return [model["id"] for model in reply.raise_for_status().json()["data"]]
-
-
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 TROUBLES = (
     fault.status(503),
@@ -366,28 +63,77 @@ TROUBLES = (
 )
 
 
-def show_call(server: MockServer, trouble: fault.Fault) -> None:
-    """Break every request in the same way, and print what becomes of a call."""
-    waits: list[float] = []
-    retry = retry_on_error(sleep=waits.append, rng=random.Random(6))
-    chat = retry(PlainAPIClient.chat_completion)
+def tutorial_retry(
+    max_retries: int = 3,
+    exceptions: Any = requests.RequestException,
+    pause: float = 0.01,
+) -> Callable[[Function], Function]:
+    """Return the decorator of many tutorials. pause: seconds after each failure."""
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            last_error = None
+            for _ in range(max_retries):  # 0 means no call, and raise None
+                try:
+                    return function(*args, **kwargs)  # a coroutine fails later
+                except exceptions as error:  # also where no retry can help
+                    last_error = error
+                    time.sleep(pause)  # whatever Retry-After says
+            raise last_error
+
+        return wrapper
+
+    return decorate
+
+
+def ask_plain(client: OpenAIClient) -> Any:
+    """Return the reply to QUESTION, or raise what requests raises."""
+    body = {"model": client.model, "messages": QUESTION}
+    url = f"{client.base_url}/chat/completions"
+    response = client.session.post(url, json=body, timeout=5)
+    response.raise_for_status()
+    return response.json()
+
+
+def outcome(server: MockServer, trouble: fault.Fault, ask: Callable[[], Any]) -> str:
+    """Break every request in one way; return how often it was sent, and the end."""
     server.reset()
     server.on().reply(trouble)
     try:
-        chat(RobustAPIClient(server.api_key, server.base_url), QUESTION, "mock-small")
-    except APIError as error:
-        shown = " ".join(f"{wait:.1f}" for wait in waits) or "-"
-        sent, end = len(server.records), type(error).__name__
-        print(f"{trouble!s:<28}{sent:>4}  {shown:<14}{end}")
+        end = ask()
+    except (requests.RequestException, APIError) as error:
+        end = type(error).__name__
+    return f"{len(server.records)} {end}"
 
 
-async def show_async(server: MockServer) -> None:
+def show_calls(server: MockServer) -> None:
+    """Send one question through each trouble, with both decorators."""
+    waits: list[float] = []
+    retry = retry_on_error(sleep=waits.append, rng=random.Random(6))
+    address = (server.api_key, server.base_url, "mock-small")
+    print(f"\n{'':<27} tutorial_retry    retry_on_error         waits (s)")
+    with OpenAIClient(*address) as plain, RobustAPIClient(*address, retry=retry) as own:
+        ask_in_vain = functools.partial(tutorial_retry()(ask_plain), plain)
+        ask = functools.partial(own.chat_completion, QUESTION)
+        for trouble in TROUBLES:
+            waits.clear()
+            first = outcome(server, trouble, ask_in_vain)
+            second = outcome(server, trouble, ask)
+            shown = " ".join(f"{wait:.1f}" for wait in waits)
+            print(f"{trouble!s:<27} {first:<17} {second:<22} {shown}".rstrip())
+
+
+async def show_async(server: MockServer, retry: Function) -> None:
     """Break the first two connections of a function under asyncio."""
     server.reset()
     server.script(fault.drop("rst"), fault.drop("fin"))
-    key = {"Authorization": f"Bearer {server.api_key}"}
-    async with httpx.AsyncClient(base_url=server.base_url, headers=key) as http:
-        print("\nmodels, in the end:", *await list_models(http))
+    async with httpx.AsyncClient(timeout=5) as http:
+        try:
+            reply = await retry(http.get)(f"{server.url}/get")
+            print("the reply, in the end:", reply.status_code)
+        except httpx.TransportError as error:
+            print("no reply:", type(error).__name__)
     server.show()
 
 
@@ -397,15 +143,17 @@ def main() -> None:
     with MockServer() as server:
         endpoint = choose_endpoint(server)
         try:
-            reply = RobustAPIClient().chat_completion(QUESTION, endpoint.model)
+            with RobustAPIClient() as client:
+                print(read_answer(client.chat_completion(QUESTION, endpoint.model)))
         except APIError as error:
             sys.exit(f"{type(error).__name__}: {error}")
-        print(reply["choices"][0]["message"]["content"])
-
-        print(f"\n{'every reply is':<28}sent  {'waits (s)':<14}end")
-        for trouble in TROUBLES:
-            show_call(server, trouble)
-        asyncio.run(show_async(server))
+        show_calls(server)
+        broken = httpx.TransportError
+        print("\nunder asyncio, tutorial_retry")
+        asyncio.run(show_async(server, tutorial_retry(exceptions=broken)))
+        print("\nunder asyncio, retry_on_error")
+        patient = retry_on_error(initial_delay=0.02, exceptions=broken)
+        asyncio.run(show_async(server, patient))
 
 
 if __name__ == "__main__":

@@ -3,14 +3,16 @@
 Source: https://platform.openai.com/docs/api-reference/chat
 """
 
+import json
 import os
 from typing import Any, Self
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.auth import AuthBase
 
-# What ends an answer before its end.
-INCOMPLETE = ("length", "content_filter")
+# What ends an answer before its end. Servers have many other words for a good end.
+INCOMPLETE = ("length", "content_filter", "insufficient_system_resource", "error")
 
 
 class ChatClient:
@@ -36,12 +38,14 @@ class ChatClient:
         timeout: float | tuple[float, float] = (3.05, 30),
     ) -> None:
         api_key = (api_key or os.environ.get("OPENAI_API_KEY") or "").strip()
-        base_url = base_url or os.environ.get("OPENAI_BASE_URL")
+        base_url = (base_url or os.environ.get("OPENAI_BASE_URL") or "").strip()
         if not api_key:
             raise ValueError("no API key: set OPENAI_API_KEY, or pass api_key")
+        if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
+            raise ValueError("the API key has a character that no key has")
         if not base_url:
             raise ValueError("no address: set OPENAI_BASE_URL, or pass base_url")
-        self.base_url = base_url.removesuffix("/")
+        self.base_url = base_url.rstrip("/")
         self.model = model or os.environ.get("OPENAI_MODEL")
         self.timeout = timeout
         self.history: list[dict[str, Any]] = []
@@ -73,13 +77,7 @@ class ChatClient:
         question = {"role": "user", "content": prompt}
         instructions = [{"role": "system", "content": system}] if system else []
         reply = self.chat([*instructions, *self.history, question])
-        try:
-            choice = reply["choices"][0]
-            text = choice["message"]["content"] or ""
-        except (LookupError, TypeError) as error:
-            raise ValueError(f"there is no answer in the reply {reply!r}") from error
-        if choice.get("finish_reason") in INCOMPLETE:
-            raise ValueError(f"cut off ({choice['finish_reason']}): {text!r}")
+        text = _answer_in(reply)
         self.history += [question, {"role": "assistant", "content": text}]
         return text
 
@@ -94,7 +92,11 @@ class ChatClient:
 
     def models(self) -> list[str]:
         """Return the names of the models that this API offers."""
-        return [model["id"] for model in self._request("GET", "/models")["data"]]
+        reply = self._request("GET", "/models")
+        try:
+            return [model["id"] for model in reply["data"]]
+        except (LookupError, TypeError) as error:
+            raise ValueError(f"there are no models in the reply {reply!r}") from error
 
     def _request(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """Send a request, follow no redirect, and return the JSON of the reply."""
@@ -106,11 +108,41 @@ class ChatClient:
             allow_redirects=False,
         )
         if response.status_code // 100 != 2:
+            words = response.content[:300].decode("utf-8", "replace")
+            if response.status_code // 100 == 3 and "Location" in response.headers:
+                words = f"redirected to {_host_of(response)}"
             raise requests.HTTPError(
-                f"{response.status_code} {response.reason}: {response.text[:300]}",
+                f"{response.status_code} {response.reason}: {words}",
                 response=response,
             )
-        return response.json()
+        return json.loads(response.content)  # UTF-8, whatever the header says
+
+
+def _host_of(response: requests.Response) -> str | None:
+    """Return the host to which a redirect leads; None if it cannot be read."""
+    try:
+        return urlsplit(urljoin(response.url, response.headers["Location"])).hostname
+    except ValueError:
+        return None
+
+
+def _answer_in(reply: Any) -> str:
+    """Return the text of a reply's first choice, "" if the server sent null.
+
+    Raises ValueError, with what the server says, if there is none, or half of one.
+    """
+    try:
+        choice = reply["choices"][0]
+        content, end = choice["message"]["content"], choice.get("finish_reason")
+        if isinstance(content, list):  # some servers send it in parts
+            texts = [part for part in content if part.get("type", "text") == "text"]
+            content = "".join(part["text"] for part in texts)
+        content = "" + (content or "")  # a TypeError for what is no text
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"there is no answer in the reply {reply!r}") from error
+    if choice.get("error") or reply.get("error") or end in INCOMPLETE:
+        raise ValueError(f"no whole answer ({end}): {content!r} in {reply!r}")
+    return content
 
 
 class _BearerAuth(AuthBase):

@@ -11,23 +11,27 @@ them, but also look into ~/.netrc for every request.
 """
 
 import asyncio
-import contextlib
 import itertools
 import json
 import os
 from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
+# What ends an answer before its end. Servers have many other words for a good end.
+INCOMPLETE = ("length", "content_filter", "insufficient_system_resource", "error")
+
 
 class CallError(Exception):
-    """The API refused a call, or sent a reply without a whole answer.
+    """The API refused a call, sent a reply without a whole answer, or none at all.
 
-    status: the status code of the reply.
+    status: the status code of the reply; None if there was none.
     """
 
-    def __init__(self, status: int, content: bytes) -> None:
-        super().__init__(f"{status}: no whole answer in {content[:200]!r}")
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
         self.status = status
 
 
@@ -60,9 +64,12 @@ async def ask_all(
         raise TypeError("prompts must be several texts, and this is a single one")
     if max_concurrency < 1:
         raise ValueError(f"max_concurrency must be 1 or more, not {max_concurrency!r}")
-    url = f"{(base_url or _setting('OPENAI_BASE_URL')).rstrip('/')}/chat/completions"
-    api_key = api_key or _setting("OPENAI_API_KEY")
-    model = model or _setting("OPENAI_MODEL")
+    address = _setting("OPENAI_BASE_URL", base_url).rstrip("/")
+    url = f"{address}/chat/completions"
+    api_key = _setting("OPENAI_API_KEY", api_key)
+    if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
+        raise ValueError("the API key has a character that no key has")
+    model = _setting("OPENAI_MODEL", model)
     results: dict[int, str | Exception] = {}
     turns = enumerate(prompts)
 
@@ -78,7 +85,7 @@ async def ask_all(
 
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=max_concurrency),
-        headers={"Authorization": f"Bearer {api_key.strip()}"},
+        headers={"Authorization": f"Bearer {api_key}"},
     ) as session:
         try:
             async with asyncio.TaskGroup() as workers:
@@ -89,9 +96,9 @@ async def ask_all(
     return [result for _, result in sorted(results.items())]
 
 
-def _setting(name: str) -> str:
-    """Return a variable of the environment; ValueError if there is none."""
-    value = os.environ.get(name)
+def _setting(name: str, given: str | None) -> str:
+    """Return what is given, or the variable; ValueError if there is neither."""
+    value = (given or os.environ.get(name) or "").strip()
     if not value:
         raise ValueError(f"set {name} in the environment, or pass it")
     return value
@@ -100,16 +107,52 @@ def _setting(name: str) -> str:
 async def _ask(
     session: aiohttp.ClientSession, url: str, model: str, prompt: str
 ) -> str:
-    """Return the answer to one prompt. CallError, TimeoutError or an aiohttp error."""
+    """Return the answer to one prompt. Raises CallError or TimeoutError."""
     body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
-    async with session.post(url, json=body) as response:
-        content = await response.read()
-    if response.ok:
-        with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):
-            choice = json.loads(content)["choices"][0]
-            # Else it was cut off, left out by a filter, or is the call of a tool.
-            if choice.get("finish_reason") in (None, "stop"):
-                return choice["message"]["content"]
-    # ClientResponse.raise_for_status() would put the request's headers, and so the key,
-    # into the repr of its error.
-    raise CallError(response.status, content)
+    try:
+        # A redirect would take the key to another address.
+        async with session.post(url, json=body, allow_redirects=False) as response:
+            status, content = response.status, await response.read()
+            place = response.headers.get("Location", "")
+    except aiohttp.ClientError as error:
+        problem = f"{type(error).__name__}: {error}"
+    else:
+        reply = _read(content)
+        if 200 <= status <= 299 and (answer := _answer_in(reply)) is not None:
+            return answer
+        is_redirect = status // 100 == 3 and place
+        where = f" redirected to {_host_of(url, place)}:" if is_redirect else ""
+        raise CallError(f"{status}:{where} no answer in {str(reply)[:500]}", status)
+    # Not inside `except`, and so not linked to aiohttp's own error: that has the
+    # request's headers, and so the key, in its repr.
+    raise CallError(problem)
+
+
+def _host_of(url: str, place: str) -> str | None:
+    """Return the host to which a redirect leads; None if it cannot be read."""
+    try:
+        return urlsplit(urljoin(url, place)).hostname
+    except ValueError:
+        return None
+
+
+def _read(content: bytes) -> Any:
+    """Return the JSON of a reply, or its text if it is none."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return content.decode("utf-8", "replace")
+
+
+def _answer_in(reply: Any) -> str | None:
+    """Return the text of the first choice; None if there is none, or half of one."""
+    try:
+        choice = reply["choices"][0]
+        text, end = choice["message"]["content"], choice.get("finish_reason")
+        if isinstance(text, list):  # some servers send it in parts
+            parts = [part for part in text if part.get("type", "text") == "text"]
+            text = "".join(part["text"] for part in parts)
+        is_bad = end in INCOMPLETE or choice.get("error") or reply.get("error")
+    except (LookupError, TypeError, AttributeError):
+        return None
+    return None if is_bad or not isinstance(text, str) else text

@@ -4,13 +4,17 @@ Sources: RFC 9110, section 15 (status codes) and section 10.2.3 (Retry-After);
 https://platform.openai.com/docs/guides/error-codes
 """
 
+import json
+import re
+import ssl
 import time
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.exceptions import ChunkedEncodingError
+from requests.exceptions import ChunkedEncodingError, InvalidHeader
 from urllib3.exceptions import ReadTimeoutError
 
 TIMEOUT = (3.05, 30.0)  # seconds to connect, and of silence
@@ -84,6 +88,12 @@ class APITimeoutError(APIConnectionError):
     """Time ran out before a whole reply arrived, or 408. It can succeed later."""
 
 
+class CertificateError(APIConnectionError):
+    """The server could not prove who it is; a repetition does not change that."""
+
+    is_retryable = False
+
+
 class InvalidResponseError(APIError):
     """A reply that this API does not promise, such as a 2xx whose body is no JSON."""
 
@@ -96,10 +106,12 @@ _BY_STATUS = {
     408: APITimeoutError,
     429: RateLimitError,
 }
-# For any other status, by its first digit: 3xx is a redirect that was not followed.
-_BY_FAMILY = {3: InvalidResponseError, 4: BadRequestError}
+# For any other status, by its first digit: 2 is an error inside a success. A redirect
+# is not followed, and what is not in 100 to 599 is no status of HTTP.
+_BY_FAMILY = {2: ServerError, 4: BadRequestError, 5: ServerError}
 # The first that fits decides: the particular above the general.
 _BY_EXCEPTION = (
+    (ssl.SSLCertVerificationError, CertificateError),
     (requests.Timeout, APITimeoutError),
     (ReadTimeoutError, APITimeoutError),  # in the body: requests wraps it differently
     (requests.ConnectionError, APIConnectionError),
@@ -107,6 +119,7 @@ _BY_EXCEPTION = (
     (ValueError, BadRequestError),  # no URL, no JSON, no header: nothing was sent
     (requests.RequestException, InvalidResponseError),  # too many redirects, bad gzip
 )
+_WORDS = ("error", "errors", "message", "detail", "title", "msg")  # keys of a failure
 
 
 def raise_for_error(response: requests.Response) -> None:
@@ -119,16 +132,23 @@ def raise_for_error(response: requests.Response) -> None:
     """
     body = None
     is_success = 200 <= response.status_code <= 299
-    try:
-        body = response.json() if response.content else None
-    except requests.JSONDecodeError as cause:
+    try:  # JSON is UTF-8, whatever the header says of it
+        body = json.loads(response.content) if response.content else None
+    except (ValueError, RecursionError) as cause:
         if is_success:
-            message = f"no JSON: {response.text[:60]!r}"
+            message = f"no JSON: {_start_of(response)!r}"
             raise _error(InvalidResponseError, response, message) from cause
-    if is_success and not (isinstance(body, dict) and body.get("error")):
+    part = _error_inside(body) if is_success else body
+    if is_success and part is None:
         return
-    message, code = _explanation(response, body)
-    raise _error(_class_for(response.status_code, code), response, message, code)
+    facts = part if isinstance(part, dict) else {}
+    facts = facts["error"] if isinstance(facts.get("error"), dict) else facts
+    code = None if facts.get("code") is None else str(facts["code"])
+    error_class = _class_for(response.status_code, code, facts.get("type"))
+    message = _words_in(part) or f"{response.status_code}: {_start_of(response)!r}"
+    if 300 <= response.status_code <= 399 and "Location" in response.headers:
+        message = f"{response.status_code}: redirected to {_host_of(response)}"
+    raise _error(error_class, response, message, code)
 
 
 def is_retryable(error: BaseException) -> bool:
@@ -143,18 +163,31 @@ def call(method: str, url: str, **kwargs: Any) -> requests.Response:
     The error of requests or about the JSON, if there was one, is the __cause__ of it.
     """
     kwargs.setdefault("timeout", TIMEOUT)
+    # A redirect would take the key and the body to another address.
+    kwargs.setdefault("allow_redirects", False)
+    names = [str(name).lower() for name in kwargs.get("headers") or ()]
+    if "authorization" in names and not kwargs.get("auth"):
+        kwargs["auth"] = lambda request: request  # or a login in ~/.netrc replaces it
     try:
         response = requests.request(method, url, **kwargs)
-    except (requests.RequestException, ValueError) as cause:
-        error_class = _class_for_exception(cause)
-        raise error_class(f"{type(cause).__name__}: {cause}") from cause
-    raise_for_error(response)
-    return response
+        raise_for_error(response)  # reads the body, if it has not arrived yet
+        response.encoding = None  # or .json() believes a wrong charset in the header
+        return response
+    except (InvalidHeader, UnicodeEncodeError):  # they quote the header, and so the key
+        cause = InvalidHeader(
+            "a header or the body has a character that cannot be sent"
+        )
+    except (requests.RequestException, ValueError) as error:
+        cause = error
+    raise _class_for_exception(cause)(f"{type(cause).__name__}: {cause}") from cause
 
 
 def _class_for_exception(cause: Exception) -> type[APIError]:
     """Return the error for what requests raised in place of a reply."""
-    met = (cause, *cause.args)  # in args is the error of urllib3, the library below
+    met = [cause]
+    for one in met:  # in args and reason are the errors of the libraries below
+        below = (*one.args, getattr(one, "reason", None))
+        met += [part for part in below if isinstance(part, Exception)]
     return next(
         error_class
         for kind, error_class in _BY_EXCEPTION
@@ -162,11 +195,12 @@ def _class_for_exception(cause: Exception) -> type[APIError]:
     )
 
 
-def _class_for(status: int, code: str | None) -> type[APIError]:
-    """Return the error for a status, and for the code in the body of the reply."""
-    if code == "insufficient_quota":
+def _class_for(status: int, code: str | None, kind: Any) -> type[APIError]:
+    """Return the error for a status, and for code and type in the body of the reply."""
+    if "insufficient_quota" in (code, kind):
         return QuotaExceededError
-    return _BY_STATUS.get(status) or _BY_FAMILY.get(status // 100, ServerError)
+    family = _BY_FAMILY.get(status // 100, InvalidResponseError)
+    return _BY_STATUS.get(status, family)
 
 
 def _error(
@@ -185,32 +219,59 @@ def _error(
     )
 
 
-def _explanation(response: requests.Response, body: Any) -> tuple[str, str | None]:
-    """Return the message and the code with which a reply explains a failure.
+def _error_inside(body: Any) -> Any:
+    """Return the part of a success's JSON that reports an error; None if none does."""
+    if not isinstance(body, dict):
+        return None
+    if body.get("error") or body.get("object") == "error" or body.keys() == {"detail"}:
+        return body
+    choices = body.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(choice, dict):
+        return None
+    is_bad = choice.get("error") or choice.get("finish_reason") == "error"
+    return choice if is_bad else None
 
-    Services write {"error": {"message", "code"}}, {"error": "text"} or
-    {"message": "text"}; without any of these, the start of the body has to do.
+
+def _words_in(part: Any, levels: int = 5) -> str:
+    """Return all that a body, or a part of it, says of a failure; "" if nothing.
+
+    Services write {"error": {"message": "…"}}, {"error": "…"}, {"message": "…"},
+    {"detail": [{"msg": "…"}]}, a list of such objects, or a text.
     """
-    body = body if isinstance(body, dict) else {}
-    error = body.get("error") or body
-    if isinstance(error, str):
-        return error, None
-    if isinstance(error, dict) and error.get("message"):
-        return str(error["message"]), error.get("code")
-    return f"{response.status_code} {response.reason}: {response.text[:60]!r}", None
+    if isinstance(part, dict):
+        part = [part.get(name) for name in _WORDS]
+    if isinstance(part, list) and levels:
+        return "; ".join(filter(None, (_words_in(one, levels - 1) for one in part)))
+    return part if isinstance(part, str) else ""
+
+
+def _start_of(response: requests.Response) -> str:
+    """Return the start of a body, for a reply that says nothing in a known way."""
+    return response.content[:200].decode("utf-8", "replace")
+
+
+def _host_of(response: requests.Response) -> str | None:
+    """Return the host to which a redirect leads; None if it cannot be read."""
+    try:
+        return urlsplit(urljoin(response.url, response.headers["Location"])).hostname
+    except ValueError:
+        return None
 
 
 def _seconds(value: str | None) -> float | None:
     """Return what a Retry-After header asks for: seconds from now; None for neither.
 
-    It holds whole seconds, or a date, and one in the past is 0.0 seconds from now.
+    It holds seconds, of which some servers send fractions, or a date, GMT unless it
+    names another zone; one in the past is 0.0 seconds from now.
     """
     if value is None:
         return None
-    if value.isascii() and value.isdecimal():
-        return float(value)
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
+        return min(float(value), 1e9)  # more is as good as never
     try:
-        date = parsedate_to_datetime(value).replace(tzinfo=UTC)  # always GMT
+        date = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
         return None
+    date = date.replace(tzinfo=date.tzinfo or UTC)
     return max(0.0, date.timestamp() - time.time())

@@ -11,6 +11,7 @@ import functools
 import inspect
 import random
 import re
+import ssl
 import sys
 import time
 from collections.abc import Callable
@@ -41,10 +42,12 @@ _DAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _LONG_DAY = "(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
 # The second 60 is a leap second.
 _TIME = "(?P<hour>[01][0-9]|2[0-3]):(?P<minute>[0-5][0-9]):(?P<second>[0-5][0-9]|60)"
+# Some servers send their own zone, such as +0200.
+_ZONE = "(?:GMT|(?P<zone>[+-](?:[01][0-9]|2[0-3])[0-5][0-9]))"
 _DATES = (
     # Sun, 06 Nov 1994 08:49:37 GMT: the form that servers have to send.
     re.compile(
-        f"{_DAY}, (?P<day>[0-9]{{2}}) {_MONTH} (?P<year>[0-9]{{4}}) {_TIME} GMT"
+        f"{_DAY}, (?P<day>[0-9]{{2}}) {_MONTH} (?P<year>[0-9]{{4}}) {_TIME} {_ZONE}"
     ),
     # Sunday, 06-Nov-94 08:49:37 GMT: RFC 850.
     re.compile(
@@ -64,16 +67,15 @@ def parse_retry_after(value: str | None, now: float | None = None) -> float | No
     (RFC 9110, sections 10.2.3 and 5.6.7); one of them has a year of two digits, which
     is in the past if it would be more than 50 years ahead. A date in the past gives
     0.0. None if there is no header, or if it holds neither. No value raises an error.
+    1.5 is no value of the standard, but servers send it: 1.5 or None, as you like.
 
     now: the present in seconds since 1970, as time.time() gives it, which None asks.
     """
     if not isinstance(value, str):
         return None
     value = value.strip()
-    if value.isascii() and value.isdecimal():
-        return min(
-            float(value), sys.float_info.max
-        )  # not inf, for more than 308 digits
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):  # real servers send 1.5 too
+        return min(float(value), sys.float_info.max)  # not inf, for 309 digits
     now = time.time() if now is None else now
     date = _parse_date(value, now)
     return None if date is None else max(0.0, date - now)
@@ -101,15 +103,18 @@ def _parse_date(value: str, now: float) -> int | None:
         datetime.date(year, month, day)
     except ValueError:  # February 30, or the year 0
         return None
-    return calendar.timegm((year, month, day, hour, minute, second))
+    zone = found.groupdict().get("zone") or "+0000"
+    ahead = int(f"{zone[0]}1") * (int(zone[1:3]) * 60 + int(zone[3:])) * 60  # of GMT
+    return calendar.timegm((year, month, day, hour, minute, second)) - ahead
 
 
 def retry_on_error(
     max_retries: int = 3,
     initial_delay: float = 1.0,
     backoff_factor: float = 2.0,
-    max_delay: float = 60.0,
     exceptions: Errors = RETRYABLE,
+    *,
+    max_delay: float = 60.0,
     jitter: bool = True,
     deadline: float | None = None,
     sleep: Function | None = None,
@@ -137,10 +142,10 @@ def retry_on_error(
         raise TypeError(
             f"@retry_on_error(max_retries=…) needs a whole number, not {max_retries!r}"
         )
-    exceptions = (exceptions,) if isinstance(exceptions, type) else tuple(exceptions)
-    for kind in exceptions:  # or a wrong one would be found only by the first failure
+    # Or a wrong one would be found only by the first failure.
+    for kind in exceptions if isinstance(exceptions, tuple) else (exceptions,):
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
-            raise TypeError(f"exceptions must be classes of errors, not {kind!r}")
+            raise TypeError(f"exceptions: a class of errors or a tuple, not {kind!r}")
     policy = _Policy(
         max_retries,
         initial_delay,
@@ -151,13 +156,24 @@ def retry_on_error(
     )
 
     def decorate(function: Function) -> Function:
-        generators = (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
-        # A generator fails while it is read, when its call is over: repeat the reading.
-        if not callable(function) or any(test(function) for test in generators):
+        if not callable(function):
             raise TypeError(f"only a function can be repeated, not {function!r}")
-        if inspect.iscoroutinefunction(function):
-            return _repeat_async(function, exceptions, policy, sleep or asyncio.sleep)
-        return _repeat(function, exceptions, policy, sleep or time.sleep)
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(
+            function
+        ):
+            raise TypeError(
+                f"{function!r} is a generator, which fails while it is read, when its "
+                "call is over: repeat a function that reads it"
+            )
+        repeated = _repeat(function, exceptions, policy, sleep)
+        if not inspect.iscoroutinefunction(function):
+            return repeated
+
+        @functools.wraps(function)
+        async def repeated_async(*args: Any, **kwargs: Any) -> Any:
+            return await repeated(*args, **kwargs)
+
+        return repeated_async
 
     return decorate
 
@@ -201,6 +217,8 @@ class _Waits:
         past = max(self._waited, time.monotonic() - self._started)
         if self._count >= policy.max_retries or wait < asked:
             return None
+        if _is_about_a_certificate(error):  # it is as wrong the next time
+            return None
         if past + wait > policy.deadline:
             return None
         self._count += 1
@@ -209,41 +227,53 @@ class _Waits:
         return wait
 
 
+def _is_about_a_certificate(error: BaseException) -> bool:
+    """Say whether an error, or one below it, is about a server's certificate."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return True
+    below = (*error.args, getattr(error, "reason", None), error.__cause__)
+    errors = [part for part in below if isinstance(part, BaseException)]
+    return any(_is_about_a_certificate(part) for part in errors)
+
+
 def _repeat(
-    function: Function, exceptions: Errors, policy: _Policy, sleep: Function
+    function: Function, exceptions: Errors, policy: _Policy, sleep: Function | None
 ) -> Function:
+    """Return function with its retries; what it returns may be an awaitable."""
+
     @functools.wraps(function)
     def repeated(*args: Any, **kwargs: Any) -> Any:
         started, waits = time.monotonic(), None
         while True:
             try:
-                return function(*args, **kwargs)
+                result = function(*args, **kwargs)
+                if not inspect.isawaitable(result):
+                    return result
+                waits = waits or _Waits(policy, started)
+                call = functools.partial(function, *args, **kwargs)
+                return _finish(result, call, exceptions, waits, sleep or asyncio.sleep)
             except exceptions as error:
                 waits = waits or _Waits(policy, started)
                 wait = waits.after(error)
                 if wait is None:
                     raise
-            sleep(wait)  # after the except, so that a next error is not chained to it
+            # After the except, so that a next error is not chained to it.
+            (sleep or time.sleep)(wait)
 
     return repeated
 
 
-def _repeat_async(
-    function: Function, exceptions: Errors, policy: _Policy, sleep: Function
-) -> Function:
-    @functools.wraps(function)
-    async def repeated(*args: Any, **kwargs: Any) -> Any:
-        started, waits = time.monotonic(), None
-        while True:
-            try:
-                return await function(*args, **kwargs)
-            except exceptions as error:
-                waits = waits or _Waits(policy, started)
-                wait = waits.after(error)
-                if wait is None:
-                    raise
-            pause = sleep(wait)
-            if inspect.isawaitable(pause):  # a sleep for tests may be a plain function
-                await pause
-
-    return repeated
+async def _finish(
+    begun: Any, call: Function, exceptions: Errors, waits: _Waits, sleep: Function
+) -> Any:
+    """Await what a call has returned, and call again while that can help."""
+    while True:
+        try:
+            return await (call() if begun is None else begun)
+        except exceptions as error:
+            wait = waits.after(error)
+            if wait is None:
+                raise
+        begun, pause = None, sleep(wait)
+        if inspect.isawaitable(pause):  # a sleep for tests may be a plain function
+            await pause

@@ -5,15 +5,20 @@ The rules are those of the WHATWG HTML standard, sections 9.2.5 and 9.2.6:
 https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 """
 
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # seconds: of silence, and to connect
+
+
+_WORDS = ("error", "errors", "message", "detail", "title", "msg")  # keys of a failure
 
 
 @dataclass
@@ -30,14 +35,35 @@ class ServerSentEvent:
     retry: int | None = None
 
 
-class StreamError(Exception):
+class APIError(Exception):
+    """Base of every failure of an API call; lesson 05 has the whole family.
+
+    status: the status code; None if no whole reply came. code, request_id, retry_after:
+        what the reply says of them, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+        self.request_id, self.retry_after = request_id, retry_after
+
+
+class StreamError(APIError):
     """The server reported an error, or sent something that is no stream of an answer.
 
     partial: the text received before that.
     """
 
-    def __init__(self, message: str, partial: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str, partial: str = "", **facts: Any) -> None:
+        super().__init__(message, **facts)
         self.partial = partial
 
 
@@ -123,14 +149,16 @@ def stream_chat(
     finish_reason. Both have the text so far in partial.
     Leaving the loop early closes the connection.
     """
-    address = base_url or _setting("OPENAI_BASE_URL")
-    api_key = api_key or _setting("OPENAI_API_KEY")
+    address = (base_url or _setting("OPENAI_BASE_URL")).strip()
+    api_key = (api_key or _setting("OPENAI_API_KEY")).strip()
+    if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
+        raise ValueError("the API key has a character that no key has")
     model = model or _setting("OPENAI_MODEL")
     # The generator is another function: so the ValueError comes with the call of this
     # one, and not with the first piece.
     return _pieces(
         f"{address.rstrip('/')}/chat/completions",
-        {"Authorization": f"Bearer {api_key.strip()}"},
+        {"Authorization": f"Bearer {api_key}"},
         {"model": model, "messages": messages, "stream": True},
     )
 
@@ -146,16 +174,20 @@ def _setting(name: str) -> str:
 def _pieces(url: str, headers: dict[str, str], body: dict[str, Any]) -> Iterator[str]:
     """Send the request, and yield the text of the answer; see stream_chat."""
     pieces: list[str] = []
-    is_finished = False
+    has_choice = is_finished = False
     try:
         with httpx.stream(
             "POST", url, headers=headers, json=body, timeout=TIMEOUT
         ) as response:
-            _check_is_stream(response)
-            for event in iter_sse(response.iter_bytes()):
-                if event.data.strip() == "[DONE]":
+            for event in iter_sse(_bytes_of_stream(response)):
+                data = event.data.strip()
+                if data == "[DONE]" and has_choice:
                     return
-                text, reason = _read_chunk(event)
+                if data in ("", "[DONE]"):  # an empty one keeps the connection open
+                    continue
+                choice = _read_chunk(event)
+                has_choice = has_choice or choice is not None
+                text, reason = _read_choice(choice or {}, data)
                 is_finished = is_finished or bool(reason)  # the usage may still follow
                 if text:
                     pieces.append(text)
@@ -171,29 +203,92 @@ def _pieces(url: str, headers: dict[str, str], body: dict[str, Any]) -> Iterator
             raise IncompleteStreamError(message, "".join(pieces)) from error
 
 
-def _check_is_stream(response: httpx.Response) -> None:
-    """Raise StreamError, with what the server says, if the reply is no stream."""
-    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if not response.is_success or kind != "text/event-stream":
-        response.read()
-        status = f"{response.status_code} {response.reason_phrase}"
-        raise StreamError(f"no stream, but {status}, {kind}: {response.text[:500]}")
+def _bytes_of_stream(response: httpx.Response) -> Iterator[bytes]:
+    """Return the bytes of a reply that is an event stream.
 
-
-def _read_chunk(event: ServerSentEvent) -> tuple[str, str | None]:
-    """Return the text that an event adds to the answer, and the reason if that ends it.
-
-    A chunk may have no choices (the one with the usage), no delta, and null as content.
-    Raises StreamError for an error that the server reports, and for a damaged event.
+    Without a Content-Type it is one unless it begins as JSON or HTML does. Raises
+    StreamError, with what the server says, for any other reply.
     """
+    chunks = response.iter_bytes()
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if response.is_success and kind in ("text/event-stream", ""):
+        start = next(chunks, b"")
+        chunks = itertools.chain([start], chunks)
+        if kind or start.lstrip()[:1] not in (b"{", b"[", b"<"):
+            return chunks
+    content = b"".join(chunks)
+    status = f"{response.status_code} {response.reason_phrase}"
+    if response.is_redirect:
+        status += f", redirected to {_host_of(response)}"
+    raise StreamError(f"no stream, but {status}, {kind}: {_explain(content)}")
+
+
+def _host_of(response: httpx.Response) -> str | None:
+    """Return the host to which a redirect leads; None if it cannot be read."""
+    try:
+        place = urljoin(str(response.url), response.headers["Location"])
+        return urlsplit(place).hostname
+    except ValueError:
+        return None
+
+
+def _read_chunk(event: ServerSentEvent) -> dict[str, Any] | None:
+    """Return the choice in an event; None for a note, such as the usage.
+
+    Raises StreamError for an error that the server reports, in any shape, and for an
+    event of which nobody knows what it is.
+    """
+    if event.event == "error":
+        raise StreamError(f"the server reports: {_explain(event.data)}")
     try:
         chunk = json.loads(event.data)
-        if event.event == "error" or chunk.get("error"):
-            raise StreamError(f"the server reports: {event.data[:500]}")
-        for choice in chunk.get("choices") or []:
-            if not choice.get("index"):  # another one would be another answer
-                text = (choice.get("delta") or {}).get("content") or ""
-                return text, choice.get("finish_reason")
-    except (ValueError, TypeError, AttributeError) as error:
+        choices = chunk.get("choices")
+        is_note = choices is not None or "usage" in chunk or chunk.get("type") == "ping"
+        if chunk.get("error") or (not is_note and _words_in(chunk)):
+            raise StreamError(f"the server reports: {_explain(event.data)}")
+        if not is_note:
+            raise StreamError(f"neither an answer nor a note: {event.data[:80]!r}")
+        # Another index would be another answer.
+        return next((one for one in choices or [] if not one.get("index")), None)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise StreamError(f"a damaged event: {event.data[:80]!r}") from error
-    return "", None
+
+
+def _read_choice(choice: dict[str, Any], data: str) -> tuple[str, str | None]:
+    """Return the text that a choice adds to the answer, and the reason if that ends it.
+
+    It may have no delta, and null as content. Raises StreamError for an error in it, or
+    for one with another form; data: the event, for the message.
+    """
+    if choice.get("error") or choice.get("finish_reason") == "error":
+        raise StreamError(f"the server reports: {_explain(data)}")
+    try:
+        content = (choice.get("delta") or {}).get("content") or ""
+        if isinstance(content, list):  # some servers send it in parts
+            texts = [part for part in content if part.get("type", "text") == "text"]
+            content = "".join(part["text"] for part in texts)
+        return "" + content, choice.get("finish_reason")
+    except (LookupError, TypeError, AttributeError) as error:
+        raise StreamError(f"a damaged event: {data[:80]!r}") from error
+
+
+def _explain(content: str | bytes) -> str:
+    """Return the words with which a body or an event explains a failure, or its start.
+
+    JSON is UTF-8, whatever the header says.
+    """
+    try:
+        words = _words_in(json.loads(content))
+    except (ValueError, RecursionError):
+        words = ""
+    text = content if isinstance(content, str) else content.decode("utf-8", "replace")
+    return words or text[:500]
+
+
+def _words_in(part: Any, levels: int = 5) -> str:
+    """Return all that the JSON of a failure, or a part of it, says; "" if nothing."""
+    if isinstance(part, dict):
+        part = [part.get(name) for name in (*_WORDS, "choices")]
+    if isinstance(part, list) and levels:
+        return "; ".join(filter(None, (_words_in(one, levels - 1) for one in part)))
+    return part if isinstance(part, str) else ""

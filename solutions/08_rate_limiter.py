@@ -11,6 +11,7 @@ import contextlib
 import functools
 import inspect
 import math
+import os
 import threading
 import time
 from collections import deque
@@ -46,11 +47,17 @@ class RateLimiter:
             raise ValueError(f"period must be seconds, more than 0: {period!r}")
         self.max_calls, self.period = max_calls, period
         self._clock, self._sleep = clock, sleep
-        # For what follows; nobody waits while holding it. A signal handler, or the end
-        # of a forgotten coroutine, may come in between on the same thread: so an RLock.
-        self._lock = threading.RLock()
         self._starts: deque[float] = deque(maxlen=max_calls)  # the last ones
+        self._open_line()
+
+    def _open_line(self) -> None:
+        """Begin a line of nobody, for this process."""
+        # For all that changes; nobody waits while holding it. A signal handler, or the
+        # end of a forgotten coroutine, may come in between on the same thread: so an
+        # RLock.
+        self._lock = threading.RLock()
         self._line: deque[Wake] = deque()  # of those who wait, in the order they came
+        self._process = os.getpid()
 
     def acquire(self) -> None:
         """Wait until a call may start, and count it as started.
@@ -85,20 +92,35 @@ class RateLimiter:
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return function, or `async def`, each of whose calls waits for its start."""
-        if not callable(function) or inspect.isasyncgenfunction(function):
+        if not callable(function):
             raise TypeError(f"limit a function or an `async def`, not {function!r}")
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(
+            function
+        ):
+            raise TypeError(
+                f"{function!r} is a generator, which runs while it is read, when its "
+                "call is over: limit what it calls"
+            )
+        forms = (function, type(function).__call__)  # an object can be called as well
+        is_async = any(inspect.iscoroutinefunction(form) for form in forms)
+        # A wrapper around an `async def` may run it, with asyncio.run(), or return what
+        # it returns; in a running event loop, it can only do the latter.
+        is_wrapper = inspect.iscoroutinefunction(inspect.unwrap(function))
 
-        @functools.wraps(function)
-        def limited(*args: Any, **kwargs: Any) -> Any:
-            self.acquire()
-            return function(*args, **kwargs)
-
-        @functools.wraps(function)
         async def limited_async(*args: Any, **kwargs: Any) -> Any:
             await self.acquire_async()
             return await function(*args, **kwargs)
 
-        return limited_async if inspect.iscoroutinefunction(function) else limited
+        def limited(*args: Any, **kwargs: Any) -> Any:
+            nonlocal is_async
+            if is_async or (is_wrapper and _is_in_a_loop()):
+                return limited_async(*args, **kwargs)
+            self.acquire()
+            result = function(*args, **kwargs)
+            is_async = inspect.isawaitable(result)  # nobody could know before
+            return result
+
+        return functools.wraps(function)(limited_async if is_async else limited)
 
     def _start(self, place: Wake | None = None) -> float | None:
         """Count a start, and return None; or return the seconds until one may be tried.
@@ -106,6 +128,8 @@ class RateLimiter:
         place: that of the caller in the line, of which only the first may start; None
         if the caller is in no line, and so may not pass one.
         """
+        if self._process != os.getpid():  # after a fork, the others are in the parent
+            self._open_line()
         self._lock.acquire()  # `with` costs as much again as all that follows
         try:
             if self._line and self._line[0] is not place:
@@ -128,20 +152,28 @@ class RateLimiter:
         try:
             with self._lock:
                 self._line.append(place)
-                if self._line[0] is place:
-                    place()
+                self._wake_first()
             yield place
         finally:
             with self._lock:
-                self._leave(place)
+                # An interrupt came before the append, or its loop was closed.
+                with contextlib.suppress(ValueError):
+                    self._line.remove(place)
+                self._wake_first()
 
-    def _leave(self, place: Wake) -> None:
-        """Take a place out of the line, and wake whoever is the first then."""
-        with contextlib.suppress(ValueError):  # an interrupt came before the append
-            self._line.remove(place)
+    def _wake_first(self) -> None:
+        """Wake the first in line, who may be awake; drop those who cannot be woken."""
         while self._line:
             try:
                 self._line[0]()
                 return
             except RuntimeError:  # its event loop was closed: nobody waits there now
                 self._line.popleft()
+
+
+def _is_in_a_loop() -> bool:
+    """Say whether an event loop runs on this thread."""
+    try:
+        return asyncio.get_running_loop() is not None
+    except RuntimeError:
+        return False

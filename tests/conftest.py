@@ -1,6 +1,4 @@
-"""What all tests share: a server of their own, and an environment in which nothing
-leaves this machine.
-"""
+"""What all tests share: a server of their own, and nothing that leaves this machine."""
 
 import os
 from collections.abc import Iterator
@@ -19,22 +17,25 @@ for _name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL"):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --submission, for tests/exercises; pytest asks only here, before it looks
-    into that folder.
+    """Add --submission, for tests/exercises.
+
+    Pytest asks only here, before it looks into that folder.
     """
     plugin.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let the exercises be graded: in the summary too, which is not printed by the
-    process that runs the tests.
+    """Let the exercises be graded.
+
+    The process that prints the summary does so too, though it runs no test.
     """
     config.pluginmanager.register(plugin.Grading(config), "grading")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the two files that take longest, so that no process is still busy when
-    all others are done.
+    """Begin with the two files that take longest.
+
+    Otherwise one process would still be busy with them when all others are done.
     """
     items.sort(
         key=lambda item: item.path.name not in ("test_quality.py", "test_httpx2.py")

@@ -1,8 +1,10 @@
-"""What the tests of the lessons share: where the lessons are, what is in a notebook,
-how to run a program.
+"""What the tests of the lessons share.
+
+Where the lessons are, what is in a notebook, how to load a script and to run a program.
 """
 
 import ast
+import importlib.util
 import json
 import os
 import re
@@ -10,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from nbval.plugin import get_sanitize_patterns
@@ -58,17 +61,27 @@ def cells(notebook: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     return [cell for cell in notebook["cells"] if cell["cell_type"] == kind]
 
 
+def load(path: Path) -> ModuleType:
+    """Return a script as a fresh module: no import can name a file that begins so."""
+    name = f"{path.parent.name}_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclass looks for it
+    spec.loader.exec_module(module)
+    return module
+
+
 def parse(code: str) -> ast.Module:
-    """Parse the code of a script or of a cell; in a cell, `await` may stand alone and a
-    line may be a magic.
+    """Parse the code of a script or of a cell.
+
+    In a cell, `await` may stand alone and a line may be a magic.
     """
     flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     try:
         return compile(code, "<code>", "exec", flags)
     except SyntaxError:
-        return compile(
-            re.sub(r"(?m)^(\s*)[%!].*$", r"\1pass", code), "<code>", "exec", flags
-        )
+        without_magics = re.sub(r"(?m)^(\s*)[%!].*$", r"\1pass", code)
+        return compile(without_magics, "<code>", "exec", flags)
 
 
 def code_of(path: Path) -> list[str]:
@@ -79,9 +92,7 @@ def code_of(path: Path) -> list[str]:
 
 
 def imports(path: Path) -> set[str]:
-    """Return the names of the top-level modules that a notebook or a script imports
-    anywhere.
-    """
+    """Return the top-level modules that a notebook or a script imports anywhere."""
     found = set()
     for node in (node for code in code_of(path) for node in ast.walk(parse(code))):
         if isinstance(node, ast.Import):
@@ -92,34 +103,31 @@ def imports(path: Path) -> set[str]:
 
 
 def live_hosts(text: str) -> list[str]:
-    """Return the hosts in the addresses of a text that a request could reach outside
-    this machine.
-    """
+    """Return the hosts in the addresses of a text that are not this machine."""
     hosts = [host.rstrip(".,;?") for host in _HOSTS.findall(text)]
     return [host for host in hosts if not _OWN_HOST.fullmatch(host)]
 
 
 def sanitize_patterns() -> list[tuple[str, str]]:
-    """Return the pairs of expression and replacement in tests/sanitize.cfg, read as
-    nbval reads them.
+    """Return the expressions of tests/sanitize.cfg, each with its replacement.
+
+    They are read as nbval reads them.
     """
-    return get_sanitize_patterns(
-        (ROOT / "tests" / "sanitize.cfg").read_text(encoding="ascii")
-    )
+    text = (ROOT / "tests" / "sanitize.cfg").read_text(encoding="ascii")
+    return get_sanitize_patterns(text)
 
 
 def sanitize(text: str) -> str:
-    """Replace what may differ between two runs, as nbval does in the outputs of
-    notebooks.
-    """
+    """Replace what may differ between two runs, as nbval does in stored outputs."""
     for expression, replacement in sanitize_patterns():
         text = re.sub(expression, replacement, text)
     return text
 
 
 def environment(**changes: str | None) -> dict[str, str]:
-    """Return the environment for a child process: text in UTF-8, no colours, and the
-    changes; None removes.
+    """Return the environment for a child process: UTF-8, no colours, and the changes.
+
+    A name whose value is None is removed.
     """
     merged = {**os.environ, "PYTHONIOENCODING": "utf-8", "NO_COLOR": "1", **changes}
     return {name: value for name, value in merged.items() if value is not None}
@@ -131,8 +139,9 @@ def run(
     cwd: Path = ROOT,
     **changes: str | None,
 ) -> subprocess.CompletedProcess:
-    """Run Python with the arguments, for a minute at most; changes are made to the
-    environment.
+    """Run Python with the arguments, for a minute at most.
+
+    changes: to the environment.
     """
     return subprocess.run(
         [str(python), *map(str, command)],
@@ -151,23 +160,16 @@ def stems(paths: list[Path]) -> list[str]:
 
 
 def texts(notebook: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield every text in a notebook, with where it is: sources, and outputs in all
-    formats but pictures.
+    """Yield every text in a notebook, after where it is.
+
+    These are the sources, and the outputs in all formats but pictures.
     """
     for number, cell in enumerate(notebook["cells"]):
         yield f"cell {number}", source(cell)
         for output in cell.get("outputs", []):
-            kept = {
-                key: value
-                for key, value in output.items()
-                if key not in ("output_type", "metadata")
-            }
-            pictures = kept.get("data", {})
-            kept["data"] = {
-                kind: value
-                for kind, value in pictures.items()
-                if not kind.startswith("image/")
-            }
+            kept = {**output, "output_type": "", "metadata": {}}
+            data = output.get("data", {})
+            kept["data"] = [data[kind] for kind in data if kind[:6] != "image/"]
             yield f"output of cell {number}", "\n".join(_strings(kept))
 
 

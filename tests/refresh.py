@@ -17,20 +17,19 @@ from tests.lesson_files import METADATA, NOTEBOOKS
 
 
 def refresh(path: Path) -> None:
-    """Execute one notebook where it lies and write it back with nothing but its cells,
-    tags and outputs.
+    """Execute one notebook where it lies, and store its outputs.
 
+    Written back are its cells with their tags and outputs, and nothing of this machine.
     Raises CellExecutionError, and leaves the file as it was, if a cell fails.
     """
     notebook = nbformat.read(path, as_version=4)
-    options = {
-        "kernel_name": "python3",
-        "timeout": 60,
-        "record_timing": False,
-        "coalesce_streams": True,
-    }
     NotebookClient(
-        notebook, **options, resources={"metadata": {"path": path.parent}}
+        notebook,
+        kernel_name="python3",
+        timeout=60,
+        record_timing=False,
+        coalesce_streams=True,
+        resources={"metadata": {"path": path.parent}},
     ).execute()
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
@@ -44,21 +43,19 @@ def main(numbers: list[str]) -> None:
     known = {path.name[:2]: path for path in NOTEBOOKS}
     unknown = [number for number in numbers if number.zfill(2) not in known]
     if unknown:
-        sys.exit(
-            f"no notebook begins with {' or '.join(unknown)}; the numbers are "
-            f"{', '.join(known)}"
-        )
+        names, numbers = " or ".join(unknown), ", ".join(known)
+        sys.exit(f"no notebook begins with {names}; the numbers are {numbers}")
     # The endpoint helper leaves .env alone under pytest. It has to here too, or a real
     # API's answers would be stored.
     os.environ["PYTEST_VERSION"] = "none: python -m tests.refresh"
-    for number in (
-        bar := tqdm([number.zfill(2) for number in numbers] or known, unit="notebook")
-    ):
-        bar.set_description(known[number].stem)
+    paths = [known[number.zfill(2)] for number in numbers] or known.values()
+    bar = tqdm(paths, unit="notebook")
+    for path in bar:
+        bar.set_description(path.stem)
         try:
-            refresh(known[number])
+            refresh(path)
         except CellExecutionError as error:
-            sys.exit(f"{known[number].name}: {error}")
+            sys.exit(f"{path.name}: {error}")
 
 
 if __name__ == "__main__":

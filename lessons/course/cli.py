@@ -1,8 +1,7 @@
-"""The course at the command line: `python -m lessons` lists the lessons, `python -m
-lessons run 01` runs one.
+"""The course at the command line.
 
-`start`, `check`, `hint`, `solution`, `watch` and `reset` are for the exercises: see
-commands.py.
+`python -m lessons` lists the lessons, `python -m lessons run 01` runs one. `start`,
+`check`, `hint`, `solution`, `watch` and `reset` are for the exercises: see commands.py.
 
 Nothing outside the standard library is imported here, so that it can say what is
 missing.
@@ -17,14 +16,16 @@ import re
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from . import commands
 from .doctor import INSTALL, diagnose, missing_packages
+from .exercises import ROOT, Mistake, find_exercises, shown
+from .progress import Progress
 from .results import WIDTH
 
-ROOT = Path(__file__).resolve().parents[2]
 _WORDS = {"a": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 _SECONDS = re.compile(rf"\b([\d.]+|{'|'.join(_WORDS)})\s+(?:s|seconds?)\b")
 
@@ -43,88 +44,71 @@ class Lesson(NamedTuple):
 
 
 def find_lessons(root: Path = ROOT) -> list[Lesson]:
-    """Return all lessons in the order of their numbers, found by the names of their
-    files.
-    """
-    notebooks = {
-        path.stem: path for path in (root / "notebooks").glob("[0-9][0-9]_*.ipynb")
-    }
-    scripts = {path.stem: path for path in (root / "lessons").glob("[0-9][0-9]_*.py")}
+    """Return all lessons in the order of their numbers, found by their files' names."""
+    notebooks = (root / "notebooks").glob("[0-9][0-9]_*.ipynb")
+    scripts = (root / "lessons").glob("[0-9][0-9]_*.py")
+    notebook_of = {path.stem: path for path in notebooks}
+    script_of = {path.stem: path for path in scripts}
     return [
-        Lesson(stem, notebooks.get(stem), scripts.get(stem))
-        for stem in sorted({*notebooks, *scripts})
+        Lesson(stem, notebook_of.get(stem), script_of.get(stem))
+        for stem in sorted({*notebook_of, *script_of})
     ]
 
 
 def describe(script: Path | None) -> tuple[str, float]:
-    """Return a script's title and the seconds it takes, from its docstring: its first
-    line, and the last time it names.
+    """Return a script's title and the seconds it takes, "" and 0 if it does not say.
 
-    They are "" and 0 if the docstring does not say it.
+    The title is the first line of its docstring, the seconds the last time it names.
     """
+    if not script:
+        return "", 0.0
     try:
-        docstring = (
-            ast.get_docstring(ast.parse(script.read_text(encoding="utf-8")))
-            if script
-            else None
-        )
+        tree = ast.parse(script.read_text(encoding="utf-8"))
     except SyntaxError as error:
         return f"(line {error.lineno} of the script is not Python)", 0.0
-    told, _, _ = (docstring or "").partition("Sample run:")
+    told = (ast.get_docstring(tree) or "").partition("Sample run:")[0]
+    title = told.partition("\n")[0].rstrip(".")
     times = _SECONDS.findall(told)
-    return told.partition("\n")[0].rstrip("."), float(
-        _WORDS.get(times[-1], times[-1])
-    ) if times else 0.0
+    return title, float(_WORDS.get(times[-1], times[-1])) if times else 0.0
 
 
 def list_lessons(_: argparse.Namespace) -> int:
-    """Print every lesson with its files and its time, and the points of its exercise."""
+    """Print every lesson with its files and its time, and the exercise's points."""
     lessons = find_lessons()
-    exercises = {exercise.stem: exercise for exercise in commands.find_exercises()}
-    progress = commands.Progress()
-    for lesson in lessons:
-        title, seconds = describe(lesson.script)
-        paths = [
-            path.relative_to(ROOT).as_posix() if path else "-"
-            for path in (lesson.notebook, lesson.script)
-        ]
-        files = "    {:<36} {:<31}".format(*paths)
-        print(
-            textwrap.fill(
-                f"{lesson.number}  {title}", WIDTH, subsequent_indent="    "
-            ).rstrip()
-        )
-        print(f"{files}{f'{seconds:g} s' if seconds else '':>8}".rstrip())
-        if lesson.stem in exercises:
-            exercise = exercises[lesson.stem]
-            path = (exercise.answers or [exercise.stub])[0].relative_to(ROOT).as_posix()
-            print(f"    {path:<40} {progress.describe(exercise)}")
     if not lessons:
         return _complain("there are no lessons in this folder")
-    print(
-        "\nThe seconds are those of the script.\nOpen the notebooks: jupyter lab "
-        "notebooks"
-    )
+    exercises = {exercise.stem: exercise for exercise in find_exercises()}
+    progress = Progress()
+    for lesson in lessons:
+        title, seconds = describe(lesson.script)
+        heading = f"{lesson.number}  {title}"
+        print(textwrap.fill(heading, WIDTH, subsequent_indent="    ").rstrip())
+        notebook, script = (
+            shown(path) if path else "-" for path in (lesson.notebook, lesson.script)
+        )
+        time = f"{seconds:g} s" if seconds else ""
+        print(f"    {notebook:<36} {script:<31}{time:>8}".rstrip())
+        if exercise := exercises.get(lesson.stem):
+            path = (exercise.answers or [exercise.stub])[0]
+            print(f"    {shown(path):<40} {progress.describe(exercise)}")
+    print("\nThe seconds are those of the script.")
+    print("Open the notebooks: jupyter lab notebooks")
     print(f"Run a script:       python -m lessons run {lessons[0].number}")
     if not exercises:
         return 0
-    if unsolved := progress.unsolved():
-        begin = (
-            ("Check your answer:", "check")
-            if unsolved[0].answers
-            else ("Begin an exercise:", "start")
-        )
-        print(f"{begin[0]}  python -m lessons {begin[1]} {unsolved[0].number}")
-    print(f"\nPoints so far: {commands.total(progress)}")
+    unsolved = progress.unsolved()
+    if unsolved and unsolved[0].answers:
+        print(f"Check your answer:  python -m lessons check {unsolved[0].number}")
+    elif unsolved:
+        print(f"Begin an exercise:  python -m lessons start {unsolved[0].number}")
+    print(f"\nPoints so far: {progress.total()}")
     if not unsolved:
         print("You have solved every exercise of this course. Congratulations.")
     return 0
 
 
 def run_lessons(options: argparse.Namespace) -> int:
-    """Run the scripts of the wanted lessons one after the other; 1 if one of them
-    fails.
-    """
+    """Run the scripts of the wanted lessons one after the other; 1 if one fails."""
     lessons = find_lessons()
     wanted = []
     for name in options.lessons:
@@ -148,32 +132,32 @@ def run_lessons(options: argparse.Namespace) -> int:
     if missing:
         return _complain(f"{', '.join(missing)} not installed; run: {INSTALL}")
     failed = []
+    # What a lesson prints must not depend on the console.
+    environment = {**os.environ, "PYTHONUTF8": "1"}
     for lesson in wanted:
         if len(wanted) > 1:
             print(f"--- {lesson.stem}", flush=True)
-        environment = {
-            **os.environ,
-            "PYTHONUTF8": "1",
-        }  # what a lesson prints must not depend on the console
-        status = subprocess.run(
-            [sys.executable, str(lesson.script)], env=environment
-        ).returncode
-        if status:
-            failed.append(f"{lesson.stem} (exit status {status})")
+        done = subprocess.run([sys.executable, str(lesson.script)], env=environment)
+        if done.returncode:
+            failed.append(f"{lesson.stem} (exit status {done.returncode})")
     return _complain(f"failed: {', '.join(failed)}", 1) if failed else 0
 
 
 def run_doctor(_: argparse.Namespace) -> int:
     """Check the environment; 1 if there is something to fix."""
-    return diagnose(ROOT)
+    return diagnose()
 
 
 def _complain(text: str, status: int = 2) -> int:
+    """Print what is wrong, in lines of 80 columns; return the exit status."""
     sentence, *rest = f"lessons: {text}".splitlines()
-    whole = re.sub(
-        r"python -m .*", lambda command: command[0].replace(" ", "\0"), sentence
-    )  # a line to copy
-    lines = textwrap.wrap(whole, WIDTH, break_long_words=False, break_on_hyphens=False)
+    # A command is a line to copy, and stays in one piece.
+    command = re.search(r"python -m .*", sentence)
+    if command:
+        sentence = sentence.replace(command[0], command[0].replace(" ", "\0"))
+    lines = textwrap.wrap(
+        sentence, WIDTH, break_long_words=False, break_on_hyphens=False
+    )
     print("\n".join([*lines, *rest]).replace("\0", " "), file=sys.stderr)
     return status
 
@@ -184,21 +168,18 @@ def _parser() -> argparse.ArgumentParser:
         description="The lessons of this course. Without a command: list them.",
     )
     parser.set_defaults(command=list_lessons)
-    subcommands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    run = subcommands.add_parser(
-        "run", help="run the script of a lesson, or of all of them"
-    )
-    run.add_argument(
-        "lessons",
-        nargs="*",
-        metavar="NN",
-        help="number of a lesson; none for all of them",
-    )
-    run.set_defaults(command=run_lessons)
-    listing = subcommands.add_parser(
-        "list", help="list the lessons, and your points so far"
-    )
-    listing.set_defaults(command=list_lessons)
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    def add(name: str, command: Callable, text: str) -> argparse.ArgumentParser:
+        description = f"{text[0].upper()}{text[1:]}."
+        one = subparsers.add_parser(name, help=text, description=description)
+        one.set_defaults(command=command)
+        return one
+
+    run = add("run", run_lessons, "run the script of a lesson, or of all of them")
+    which = "number of a lesson; none for all of them"
+    run.add_argument("lessons", nargs="*", metavar="NN", help=which)
+    add("list", list_lessons, "list the lessons, and your points so far")
     for name, command, text in (
         ("start", commands.start, "begin an exercise: copy what is given to work/"),
         ("check", commands.check, "test your answer, and say what is not right yet"),
@@ -215,41 +196,27 @@ def _parser() -> argparse.ArgumentParser:
             "begin again; your answer is kept under another name",
         ),
     ):
-        one = subcommands.add_parser(
-            name, help=text, description=f"{text[0].upper()}{text[1:]}."
-        )
+        one = add(name, command, text)
         one.add_argument("exercise", metavar="NN", help="number of an exercise")
-        one.set_defaults(command=command)
         if name == "hint":
-            one.add_argument(
-                "hint",
-                nargs="?",
-                metavar="HINT",
-                help="its number or name; the next one without it",
-            )
+            which = "its number or name; the next one without it"
+            one.add_argument("hint", nargs="?", metavar="HINT", help=which)
         if name == "solution":
-            one.add_argument(
-                "--give-up",
-                action="store_true",
-                help="open it though your answer is not right",
-            )
-    doctor = subcommands.add_parser(
-        "doctor", help="check the environment, and say what to fix"
-    )
-    doctor.set_defaults(command=run_doctor)
+            which = "open it though your answer is not right"
+            one.add_argument("--give-up", action="store_true", help=which)
+    add("doctor", run_doctor, "check the environment, and say what to fix")
     return parser
 
 
 def main() -> int:
     """Do what the command line asks for; return the exit status."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(
-            encoding="utf-8", errors="replace"
-        )  # or a redirected output on Windows is cp1252
+        # On Windows, a redirected output is cp1252 without this.
+        stream.reconfigure(encoding="utf-8", errors="replace")
     options = _parser().parse_args()
     try:
         return options.command(options)
-    except (commands.Mistake, OSError) as error:
+    except (Mistake, OSError) as error:
         return _complain(str(error))
     except KeyboardInterrupt:
         return 130

@@ -21,11 +21,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from .results import WIDTH
+
 OLDEST, NEWEST = (3, 11), (3, 14)
 INSTALL = "python -m pip install -r requirements.txt"
 LESSONS = Path(__file__).resolve().parents[1]
 REQUIREMENTS = LESSONS.parent / "requirements.txt"
-WIDTH = 80  # columns
 
 
 class Finding(NamedTuple):
@@ -36,8 +37,9 @@ class Finding(NamedTuple):
 
 
 def read_requirements(group: int | None = None) -> dict[str, str]:
-    """Return the packages of requirements.txt and the version each is pinned to, "" for
-    one that is not pinned.
+    """Return the packages of requirements.txt and the version each is pinned to.
+
+    The version is "" for one that is not pinned.
 
     group: only the packages of this paragraph of the file, counted from 0.
     """
@@ -52,52 +54,50 @@ def missing_packages(group: int | None = None) -> list[str]:
     return [name for name in read_requirements(group) if _version(name) is None]
 
 
-def diagnose(root: Path) -> int:
-    """Print one line for each check, and what to do where it begins with [fix]; return
-    1 if one does, otherwise 0.
+def diagnose() -> int:
+    """Print one line for each check, and what to do about it if it begins with [fix].
+
+    Returns 1 if one does, otherwise 0.
     """
-    print(f"{_about(root)}\n")
+    print(f"{_about()}\n")
     has_failed = False
-    checks = (
+    for check in (
         check_python,
         check_packages,
         check_helpers,
         check_kernel,
         check_proxy,
         check_server,
-    )
-    for check in checks:
+    ):
         for finding in check():
-            has_failed = has_failed or bool(finding.remedy)
             _print("[fix] " if finding.remedy else "[ok]  ", finding.text)
             if finding.remedy:
+                has_failed = True
                 _print("      -> ", finding.remedy)
-    print(
-        "\nMend what says [fix], from the top, then ask again."
-        if has_failed
-        else "\nAll is well."
-    )
-    return int(has_failed)
+    print()
+    if has_failed:
+        print("Mend what says [fix], from the top, then ask again.")
+        return 1
+    print("All is well.")
+    return 0
 
 
 def check_python() -> Iterator[Finding]:
     """Python has to be one of the versions that the course is tested with."""
-    wanted = "{}.{} to {}.{}".format(*OLDEST, *NEWEST)
+    found = f"Python {platform.python_version()}"
     if OLDEST <= sys.version_info[:2] <= NEWEST:
-        yield Finding(f"Python {platform.python_version()}")
-    else:
-        yield Finding(
-            f"Python {platform.python_version()}, but the course is tested with "
-            f"{wanted}",
-            "install one of these from https://www.python.org/downloads/ and make a "
-            "virtual environment with it",
-        )
+        yield Finding(found)
+        return
+    wanted = "{}.{} to {}.{}".format(*OLDEST, *NEWEST)
+    yield Finding(
+        f"{found}, but the course is tested with {wanted}",
+        "install one of these from https://www.python.org/downloads/ and make a "
+        "virtual environment with it",
+    )
 
 
 def check_packages() -> Iterator[Finding]:
-    """Each package of requirements.txt has to be there, in the version that it is
-    pinned to.
-    """
+    """Each package of requirements.txt has to be there, in the version it names."""
     wanted = read_requirements()
     found = {name: _version(name) for name in wanted}
     missing = [name for name in wanted if found[name] is None]
@@ -117,8 +117,9 @@ def check_packages() -> Iterator[Finding]:
 
 
 def check_helpers() -> Iterator[Finding]:
-    """Notebooks import the shared helpers from where they were installed: here, not in
-    another copy of the course.
+    """The shared helpers have to be installed from here, not from another copy.
+
+    Notebooks import them from where they were installed.
     """
     spec = importlib.util.find_spec("mock_server")
     if not spec or not spec.origin:
@@ -149,9 +150,8 @@ def check_kernel() -> Iterator[Finding]:
         return
     # Jupyter puts the Python that it runs on in place of these names.
     names = ("python", "python3", "python{}.{}".format(*sys.version_info))
-    if program in names or os.path.normcase(program) == os.path.normcase(
-        sys.executable
-    ):
+    is_here = os.path.normcase(program) == os.path.normcase(sys.executable)
+    if program in names or is_here:
         yield Finding("Jupyter kernel: python3 runs this Python")
     else:
         yield Finding(
@@ -161,51 +161,39 @@ def check_kernel() -> Iterator[Finding]:
 
 
 def check_proxy() -> Iterator[Finding]:
-    """A proxy must be asked neither for this machine nor in a language that the clients
-    do not speak.
-    """
+    """A proxy must not be asked for this machine, nor speak SOCKS without support."""
     # The addresses are not shown: they can hold a password.
-    proxies = {
-        scheme: address
-        for scheme, address in urllib.request.getproxies().items()
-        if scheme != "no"
-    }
+    proxies = urllib.request.getproxies()
+    proxies.pop("no", None)
     if not proxies:
         yield Finding("proxy: none")
         return
     kinds = ", ".join(sorted(proxies))
-    if urllib.request.proxy_bypass("127.0.0.1") and urllib.request.proxy_bypass(
-        "localhost"
-    ):
+    if all(map(urllib.request.proxy_bypass, ("127.0.0.1", "localhost"))):
         yield Finding(f"proxy: set for {kinds}, and not asked for this machine")
     else:
         yield Finding(
             f"proxy: set for {kinds}, and asked even for this machine",
             "set the environment variable NO_PROXY to 127.0.0.1,localhost,::1 (the "
-            "lessons do that for"
-            " themselves; curl and your own programs do not)",
+            "lessons do that for themselves; curl and your own programs do not)",
         )
-    speaks_socks = importlib.util.find_spec("socksio") and importlib.util.find_spec(
-        "socks"
-    )
-    if (
-        any(address.startswith("socks") for address in proxies.values())
-        and not speaks_socks
-    ):
+    uses_socks = any(address.startswith("socks") for address in proxies.values())
+    if uses_socks and not all(map(importlib.util.find_spec, ("socksio", "socks"))):
         yield Finding(
             "proxy: a SOCKS proxy is set, and httpx stops with an ImportError when it "
             "sees one",
-            'python -m pip install "httpx[socks]" "requests[socks]", or unset ALL_PROXY and all_proxy',
+            'python -m pip install "httpx[socks]" "requests[socks]", or unset '
+            "ALL_PROXY and all_proxy",
         )
 
 
 def check_server() -> Iterator[Finding]:
-    """The mock server has to start on a free port and answer; then it can be asked
-    which API the lessons talk to.
+    """The mock server has to start on a free port and answer.
+
+    Then it is said which API the lessons talk to.
     """
     if sys.version_info < OLDEST:
-        # the server does not know such a Python, and what is wrong was said already
-        return
+        return  # the server cannot run on such a Python, and that was said already
     try:
         socket.create_server(("127.0.0.1", 0)).close()
     except OSError as error:
@@ -216,9 +204,8 @@ def check_server() -> Iterator[Finding]:
         )
         return
     yield Finding("port: there is a free one on 127.0.0.1")
-    sys.path.insert(
-        0, str(LESSONS)
-    )  # as for a script, so that this works without the installed helpers too
+    # As for a script, so that this works without the installed helpers too.
+    sys.path.insert(0, str(LESSONS))
     try:
         from endpoint import choose_endpoint
         from mock_server import MockServer
@@ -249,17 +236,13 @@ def check_server() -> Iterator[Finding]:
             yield Finding(f"endpoint: {told.getvalue().strip()}")
 
 
-def _about(root: Path) -> str:
-    """Say in one line what a bug report has to say of the machine; nothing in it names
-    a person or a folder.
-    """
+def _about() -> str:
+    """Return what a bug report has to say of the machine; it names nobody's folder."""
     version = _version("broken-on-purpose") or "(not installed)"
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    environment = (
-        "virtual environment"
-        if sys.prefix != sys.base_prefix
-        else "no virtual environment"
-    )
+    environment = "virtual environment"
+    if sys.prefix == sys.base_prefix:
+        environment = "no virtual environment"
     return (
         f"Broken on Purpose {version}, {python}, {environment},\n{platform.platform()}"
     )
@@ -273,12 +256,13 @@ def _version(name: str) -> str | None:
 
 
 def _print(start: str, text: str) -> None:
-    print(
-        textwrap.fill(
-            text,
-            WIDTH,
-            initial_indent=start,
-            subsequent_indent=" " * len(start),
-            break_on_hyphens=False,
-        )
+    """Print a text after its start, and indent the lines that it goes on in."""
+    indent = " " * len(start)
+    lines = textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=start,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
     )
+    print("\n".join(lines))

@@ -1,16 +1,23 @@
-"""What the tests of the exercises found, as lines to read: for `python -m lessons
-check` and for pytest's summary.
+"""What the tests of the exercises found: one Result for each test, and how it reads.
+
+A Result travels from pytest as JSON, and becomes text here only: for `python -m lessons
+check`, for pytest's summary, and for the reports that pytest writes.
 """
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections import Counter
 from typing import NamedTuple
 
 WIDTH = 80  # columns
-# Kinds of failure: what keeps a file from being loaded, what else says nothing about
-# the single test, and what one test alone has seen.
+LINES = 12  # of the text of a failed test
+
+# The kinds of mistake that the program asks about; all others are only shown.
+BORROWED = "borrowed"  # the answer uses the course's own code: no points at all
+BROKEN = "broken test"  # the test itself failed, and says nothing about the answer
+# What keeps a file from being loaded.
 UNLOADED = {
     "syntax",
     "no answer",
@@ -18,71 +25,106 @@ UNLOADED = {
     "not installed",
     "runs on import",
     "fails on import",
+    BORROWED,
 }
+# What says nothing about the single test.
 GENERAL = {*UNLOADED, "not started", "missing"}
-OWN = {"", "wrong", "no exception"}
+# What one test alone has seen.
+OWN = {"", "wrong", "no exception", BROKEN}
 
 
 class Result(NamedTuple):
-    """The outcome of one test.
+    """What one test found out about an answer.
 
-    exercise: the stem of its files. points: what the test is worth. text: what to tell
-        the learner, "" if it passed.
-    kind: what sort of mistake it is, in a word or two. notes: what is no mistake but
-        better left.
+    exercise: the stem of its files.
+    title: what the test wants, in a sentence.
+    did: a line to copy. saw, expected: a phrase each.
+    line: the learner's own line, with where it is.
+    hint: the name of the hint that helps; "" for the next one.
+    kind: what sort of mistake it is, in a word or two; "" if there is none.
+    points: what the test is worth, whether it passed or not.
+    printed: the end of what the answer printed.
+    notes: sentences on what is no mistake, but better mended.
     """
 
-    exercise: str
-    points: int
-    passed: bool
-    text: str = ""
+    exercise: str = ""
+    title: str = ""
+    did: str = ""
+    saw: str = ""
+    expected: str = ""
+    line: str = ""
+    hint: str = ""
     kind: str = ""
+    points: int = 0
+    passed: bool = False
+    printed: str = ""
     notes: tuple[str, ...] = ()
 
-    @property
-    def title(self) -> str:
-        """What the test wants, in a sentence."""
-        head = self.text.partition("\n  we ")[0].partition(": ")[2]
-        return " ".join(head.split())
+    def to_json(self) -> str:
+        """Return the result as from_json reads it, in one line of ASCII."""
+        return json.dumps(self._asdict())
 
-    @property
-    def saw(self) -> str:
-        """What the test saw, in a line."""
-        _, _, rest = self.text.partition("\n  we saw:")
-        return " ".join(rest.partition("\n  expected:")[0].split())
+    @classmethod
+    def from_json(cls, text: str) -> Result:
+        """Return the result that to_json wrote."""
+        values = json.loads(text)
+        return cls(**{**values, "notes": tuple(values["notes"])})
 
     @property
     def cause(self) -> str:
-        """What the test saw, if other tests may have failed for the same reason; ""
-        otherwise.
-        """
+        """What other tests may have failed for too; "" if it is this test's alone."""
         if self.kind == "time limit":  # each test has its own
             return "no end within the time limit"
         return "" if self.kind in OWN else self.saw
 
 
 def score(results: list[Result]) -> tuple[int, int]:
-    """Return the points that were reached, and how many there were to be had."""
-    return sum(result.points for result in results if result.passed), sum(
-        result.points for result in results
-    )
+    """Return the points that one answer has reached, and how many it could have.
+
+    An answer that borrows has none, not even for the tests that ran before it did.
+    """
+    most = sum(result.points for result in results)
+    if any(result.kind == BORROWED for result in results):
+        return 0, most
+    return sum(result.points for result in results if result.passed), most
+
+
+def render(result: Result) -> str:
+    """Return the text of a failed test, of 12 lines at most.
+
+    There is no hint where the file could not even be loaded. Of a broken test, all that
+    it said is shown.
+    """
+    if result.kind == BROKEN:
+        return f"{result.exercise}: the test broke down\n{result.saw}"
+    points = f"{result.points} point{'s' * (result.points != 1)}"
+    lines = textwrap.wrap(f"{result.exercise}, {points}: {result.title}", WIDTH)[:2]
+    lines += _item("we did:", [clip(result.did, 240)] if result.did else [])
+    lines += _item("we saw:", _wrap(result.saw))
+    lines += _item("expected:", _wrap(result.expected))
+    lines += _item("your line:", result.line.splitlines()[:2])
+    if room := LINES - 1 - len(lines):  # one line is for the hint
+        lines += _item("it printed:", result.printed.splitlines()[-min(room, 2) :])
+    if result.kind not in UNLOADED:
+        command = f"python -m lessons hint {result.exercise[:2]} {result.hint}"
+        lines += _item("hint:", [command.rstrip()])
+    return "\n".join(lines)
 
 
 def explain(results: list[Result]) -> list[str]:
-    """Return the first failure in full, the others in a line each, and the notes; [] if
-    there is nothing to say.
+    """Return the lines that tell a learner what became of one answer.
+
+    The first failure is told in full, the others in a line each; then come the notes.
     """
     failed = [result for result in results if not result.passed]
-    lines = failed[0].text.splitlines() if failed else []
+    lines = render(failed[0]).splitlines() if failed else []
     if failed[1:]:
         lines += ["", "Also not right yet:", *_briefly(failed)]
     for note in dict.fromkeys(note for result in results for note in result.notes):
         sentence, *rest = f"Note: {note}".splitlines()
-        lines += [
-            *([""] if lines else []),
-            *textwrap.wrap(sentence, WIDTH, break_on_hyphens=False),
-            *rest,
-        ]
+        lines += [""] if lines else []
+        lines += textwrap.wrap(sentence, WIDTH, break_on_hyphens=False)
+        lines += rest
     return lines
 
 
@@ -90,16 +132,37 @@ def tally(results: list[Result]) -> list[str]:
     """Return a line with the points of each exercise."""
     lines = []
     for exercise in dict.fromkeys(result.exercise for result in results):
-        reached, most = score(
-            [result for result in results if result.exercise == exercise]
-        )
+        reached, most = score([one for one in results if one.exercise == exercise])
         lines.append(f"{exercise:24}{reached:3} of {most:3} points")
     return lines
 
 
+def clip(text: str, width: int) -> str:
+    """Return a text, cut off where it is longer than width."""
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _item(label: str, texts: list[str]) -> list[str]:
+    """Return lines of a text, with a label before the first."""
+    return [
+        f"  {'' if place else label:11} {text}".rstrip()
+        for place, text in enumerate(texts)
+    ]
+
+
+def _wrap(text: str) -> list[str]:
+    """Return a text in three lines at most, each short enough for a label before it."""
+    width = WIDTH - 14
+    lines = textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+    if len(lines) > 3:
+        lines[2:] = [clip(lines[2] + " …", width)]
+    return lines
+
+
 def _briefly(failed: list[Result]) -> list[str]:
-    """Return a line for each failure after the first; equal ones, and those that have
-    one cause, share a line.
+    """Return a line for each failure after the first.
+
+    Equal ones, and those that have one cause, share a line.
     """
     causes = Counter(result.cause for result in failed)
     shared = [
@@ -107,18 +170,11 @@ def _briefly(failed: list[Result]) -> list[str]:
         for one in failed[1:]
         if one.cause and (one.kind in GENERAL or causes[one.cause] > 1)
     ]
+    titles = Counter(result.title for result in failed[1:] if result not in shared)
     lines = []
-    for title, count in Counter(
-        result.title for result in failed[1:] if result not in shared
-    ).items():
+    for title, count in titles.items():
         end = f" ({count} tests)" if count > 1 else ""
-        lines.append(_shorten(f"- {title}", WIDTH - len(end)) + end)
+        lines.append(clip(f"- {title}", WIDTH - len(end)) + end)
     for cause, count in Counter(result.cause for result in shared).items():
-        lines.append(
-            _shorten(f"- {count} more test{'s' * (count > 1)}: {cause}", WIDTH)
-        )
+        lines.append(clip(f"- {count} more test{'s' * (count > 1)}: {cause}", WIDTH))
     return lines
-
-
-def _shorten(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"

@@ -30,6 +30,7 @@ def parse_retry_after(value: str | None, now: float | None = None) -> float | No
     (RFC 9110, sections 10.2.3 and 5.6.7); one of them has a year of two digits, which
     is in the past if it would be more than 50 years ahead. A date in the past gives
     0.0. None if there is no header, or if it holds neither. No value raises an error.
+    1.5 is no value of the standard, but servers send it: 1.5 or None, as you like.
 
     now: the present in seconds since 1970, as time.time() gives it, which None asks.
     """
@@ -41,8 +42,9 @@ def retry_on_error(
     max_retries: int = 3,
     initial_delay: float = 1.0,
     backoff_factor: float = 2.0,
-    max_delay: float = 60.0,
     exceptions: Errors = RETRYABLE,
+    *,
+    max_delay: float = 60.0,
     jitter: bool = True,
     deadline: float | None = None,
     sleep: Function | None = None,

@@ -19,14 +19,35 @@ class ServerSentEvent:
     retry: int | None = None
 
 
-class StreamError(Exception):
+class APIError(Exception):
+    """Base of every failure of an API call; lesson 05 has the whole family.
+
+    status: the status code; None if no whole reply came. code, request_id, retry_after:
+        what the reply says of them, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+        self.request_id, self.retry_after = request_id, retry_after
+
+
+class StreamError(APIError):
     """The server reported an error, or sent something that is no stream of an answer.
 
     partial: the text received before that.
     """
 
-    def __init__(self, message: str, partial: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str, partial: str = "", **facts: Any) -> None:
+        super().__init__(message, **facts)
         self.partial = partial
 
 

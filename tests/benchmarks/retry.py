@@ -1,5 +1,5 @@
-"""What a retry decorator costs while nothing fails: lesson 06, its solution, tenacity
-and stamina, in one run.
+"""What a retry decorator costs while nothing fails: robust_client, the solution of 06,
+tenacity and stamina, in one run.
 
     python -m tests.benchmarks.retry
     python -m tests.benchmarks.retry --calls 100000 --rounds 9
@@ -23,24 +23,25 @@ from typing import Any
 
 import stamina
 import tenacity
+from robust_client import retry
+from robust_client.errors import APIError
 from tqdm import tqdm
 
-ROOT = Path(__file__).parents[2]
+SOLUTION = Path(__file__).parents[2] / "solutions" / "06_retry_decorator.py"
+LIBRARIES = ("tenacity", "stamina")
 GOAL = 0.1  # of the cost of either library
 
 
-def load(folder: str) -> ModuleType:
-    """Return the file 06_retry_decorator.py of a folder as a module."""
-    spec = importlib.util.spec_from_file_location(
-        f"{folder}_06", ROOT / folder / "06_retry_decorator.py"
-    )
+def load(path: Path) -> ModuleType:
+    """Return a file, whose name begins with digits, as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclass looks for it
     spec.loader.exec_module(module)
     return module
 
 
-OURS = {"lesson 06": load("lessons"), "solution 06": load("solutions")}
+OURS = {"robust_client": retry, "solution 06": load(SOLUTION)}
 
 
 def answer() -> int:
@@ -55,9 +56,8 @@ async def answer_async() -> int:
 
 def candidates(function: Callable[[], Any]) -> dict[str, Callable[[], Any]]:
     """Return the function bare and under each decorator."""
-    errors = OURS["lesson 06"].RETRYABLE
     by_tenacity = tenacity.retry(
-        retry=tenacity.retry_if_exception_type(errors),
+        retry=tenacity.retry_if_exception_type(APIError),
         stop=tenacity.stop_after_attempt(4),
         wait=tenacity.wait_random_exponential(max=60),
         reraise=True,
@@ -66,7 +66,7 @@ def candidates(function: Callable[[], Any]) -> dict[str, Callable[[], Any]]:
         "bare": function,
         **{name: module.retry_on_error()(function) for name, module in OURS.items()},
         "tenacity": by_tenacity(function),
-        "stamina": stamina.retry(on=errors, attempts=4)(function),
+        "stamina": stamina.retry(on=APIError, attempts=4)(function),
     }
 
 
@@ -97,7 +97,7 @@ def measure(calls: int, rounds: int) -> dict[str, dict[str, float]]:
         "async def": (time_awaits, candidates(answer_async)),
     }
     best: dict[str, dict[str, float]] = {kind: {} for kind in kinds}
-    for _ in tqdm(range(rounds), unit="round", leave=False):
+    for _ in tqdm(range(rounds), unit="round", leave=False, disable=None):
         for kind, (timer, functions) in kinds.items():
             for name, function in functions.items():
                 took = timer(function, calls)
@@ -108,38 +108,23 @@ def measure(calls: int, rounds: int) -> dict[str, dict[str, float]]:
 def main() -> None:
     """Read the command line, measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument(
-        "--calls", type=int, default=20_000, help="calls a round (default %(default)s)"
-    )
-    parser.add_argument(
-        "--rounds",
-        type=int,
-        default=7,
-        help="rounds, of which the best counts (default %(default)s)",
-    )
+    parser.add_argument("--calls", type=int, default=20_000, help="calls in a round")
+    parser.add_argument("--rounds", type=int, default=7, help="the best one counts")
     options = parser.parse_args()
     best = measure(options.calls, options.rounds)
-    version = f"Python {platform.python_version()}, tenacity {_version('tenacity')}, stamina {_version('stamina')}"
-    print(f"{version}: best of {options.rounds} rounds of {options.calls:,} calls")
-    print(f"{'':<11}{'':<16}{'ns a call':>10}{'added':>9}   lesson, solution / theirs")
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES]
+    print(f"Python {platform.python_version()}, {', '.join(versions)}:", end=" ")
+    print(f"best of {options.rounds} rounds of {options.calls:,} calls")
+    print(f"{'':<27}ns a call    added   {', '.join(OURS)} / theirs")
     ratios = []
     for kind, times in best.items():
         for name, took in times.items():
-            shown = ""
-            if name in ("tenacity", "stamina"):
-                ratios += [times[own] / took for own in OURS]
-                shown = " and ".join(f"{times[own] / took:.3f}" for own in OURS)
-            print(
-                f"{kind:<11}{name:<16}{took:>10.0f}{took - times['bare']:>9.0f}   {shown}".rstrip()
-            )
-    print(
-        f"goal, at most {GOAL} of either: "
-        f"{'reached' if max(ratios) <= GOAL else 'missed'}"
-    )
-
-
-def _version(package: str) -> str:
-    return importlib.metadata.version(package)
+            shares = [times[own] / took for own in OURS] if name in LIBRARIES else []
+            ratios += shares
+            row = f"{kind:<11}{name:<16}{took:>9.0f}{took - times['bare']:>9.0f}   "
+            print((row + ", ".join(f"{share:.3f}" for share in shares)).rstrip())
+    verdict = "reached" if max(ratios) <= GOAL else "missed"
+    print(f"goal, at most {GOAL} of either: {verdict}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,4 @@
-"""`python -m lessons start | check | hint | solution | watch | reset`: the way through
-an exercise.
-"""
+"""The way through an exercise: `python -m lessons start`, `check`, `hint` and so on."""
 
 import json
 import os
@@ -27,7 +25,7 @@ def double(n):
 '''
 TESTS = '''"""Exercise 01."""
 import pytest
-from tests.grader.feedback import call, expect
+from tests.grader.steps import call, expect
 
 @pytest.mark.points(2, hint="sums")
 def test_two(answer, server):
@@ -49,13 +47,15 @@ One more line of it.
 
 ## code
 
-A long line follows, which does not fit into the eighty columns of a terminal, so it is filled.
+A long line follows, which does not fit into a terminal of eighty columns,
+so it is filled.
 
 ```python
 return n * 2
 ```
 """
 RIGHT = "def double(n):\n    return n * 2\n"
+NO_TESTS = shutil.ignore_patterns("test_*", "__pycache__")
 
 
 @pytest.fixture
@@ -69,14 +69,14 @@ def tree(tmp_path: Path) -> Path:
         "requirements.txt",
         "tests/__init__.py",
         "tests/conftest.py",
+        "tests/exercises/__init__.py",
+        "tests/exercises/conftest.py",
+        "lessons/__main__.py",
     ]
-    names += [
-        path.relative_to(ROOT)
-        for path in (ROOT / "tests" / "exercises").glob("[!t]*.py")
-    ]
-    names += [path.relative_to(ROOT) for path in (ROOT / "lessons").glob("[!0-9]*.py")]
     for name in names:
         shutil.copy(ROOT / name, root / name)
+    for name in ("tests/grader", "lessons/course"):
+        shutil.copytree(ROOT / name, root / name, ignore=NO_TESTS)
     for name, text in {
         "lessons/01_double.py": '"""Double."""',
         "lessons/exercises/01_double.py": STUB,
@@ -96,11 +96,11 @@ def lessons(tree: Path) -> Callable[..., subprocess.CompletedProcess]:
         *arguments: str, **changes: str | None
     ) -> subprocess.CompletedProcess:
         done = run("-m", "lessons", *arguments, cwd=tree, **changes)
+        # Code and paths are not broken into lines.
+        whole = re.compile(r"  (we did|your line):|'/")
         lines = (done.stdout + done.stderr).splitlines()
-        lines = [
-            line for line in lines if not re.match(r"  (we did|your line):|'/", line)
-        ]  # nor a path is broken
-        assert max(map(len, lines), default=0) <= 80, done.stdout + done.stderr
+        long = [line for line in lines if len(line) > 80 and not whole.match(line)]
+        assert not long, done.stdout + done.stderr
         assert "Traceback" not in done.stderr, done.stderr
         assert "\033" not in done.stdout, "colours, though this is no terminal"
         return done
@@ -111,9 +111,7 @@ def lessons(tree: Path) -> Callable[..., subprocess.CompletedProcess]:
 def test_way_through_an_exercise(
     tree: Path, lessons: Callable[..., subprocess.CompletedProcess]
 ) -> None:
-    """From the first command to the reference: each says what comes next, and the
-    points are kept.
-    """
+    """Each command says what comes next, and the points are kept."""
     answer = tree / "work" / "01_double.py"
     listed = lessons("list").stdout
     assert "    lessons/exercises/01_double.py           not started" in listed
@@ -176,9 +174,7 @@ def test_way_through_an_exercise(
 def test_nothing_is_overwritten(
     tree: Path, lessons: Callable[..., subprocess.CompletedProcess]
 ) -> None:
-    """Start leaves an answer as it is; reset moves it aside, under a name of its own
-    each time, and says so.
-    """
+    """Start leaves an answer as it is; reset keeps it under a name of its own."""
     lessons("start", "01")
     answer = tree / "work" / "01_double.py"
     for number in (1, 2):
@@ -224,9 +220,7 @@ def test_first_unsolved_exercise(
 
 
 def test_note(tree: Path, lessons: Callable[..., subprocess.CompletedProcess]) -> None:
-    """There is a blank line before a note and one after it, whether there are failures
-    or not.
-    """
+    """There is a blank line before a note and one after it."""
     (tree / "work").mkdir()
     for code, before in (
         (RIGHT, "Checking work/01_double.py"),
@@ -248,9 +242,7 @@ def test_note(tree: Path, lessons: Callable[..., subprocess.CompletedProcess]) -
 def test_notebook_as_an_answer(
     tree: Path, lessons: Callable[..., subprocess.CompletedProcess]
 ) -> None:
-    """An answer may be a notebook: it is checked, not overwritten, and moved aside by
-    reset.
-    """
+    """A notebook is checked, not overwritten, and moved aside by reset."""
     (tree / "work").mkdir()
     cell = {"cell_type": "code", "source": RIGHT.splitlines(keepends=True)}
     notebook = json.dumps(
@@ -270,9 +262,7 @@ def test_notebook_as_an_answer(
 
 
 def test_hints(lessons: Callable[..., subprocess.CompletedProcess]) -> None:
-    """Hints come in the order of the file, one a call, and any one by its number or its
-    name.
-    """
+    """Hints come one a call, in their order, or by number or name."""
     first, second, third = (lessons("hint", "01").stdout for _ in range(3))
     assert first == "Hint 1 of 2: sums\nThink of `n` and `n`. One more line of it.\n"
     assert second.splitlines()[0] == "Hint 2 of 2: code"
@@ -324,9 +314,7 @@ def test_mistakes(
     arguments: list[str],
     sentence: str,
 ) -> None:
-    """What cannot be done is said in a line, or in two of 80 columns, with the status
-    2.
-    """
+    """What cannot be done is said in 80 columns, with the status 2."""
     if sentence.endswith("start 02"):
         (
             tree / "lessons" / "exercises" / "02_an_exercise_of_a_long_name.py"
@@ -469,9 +457,7 @@ def wait_for(lines: Queue, words: str) -> str:
 
 
 def test_watch(tree: Path, watching: tuple[subprocess.Popen, Queue]) -> None:
-    """Watch checks at once and after every save, and Ctrl-C ends it without a word too
-    many.
-    """
+    """Watch checks at once and after every save, and Ctrl-C ends it quietly."""
     process, lines = watching
     answer = tree / "work" / "01_double.py"
     assert "0 of 5 points" in wait_for(lines, "Waiting for the next save")

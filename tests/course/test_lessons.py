@@ -28,10 +28,24 @@ NO_PROXY = dict.fromkeys(
 INSTALL = "python -m pip install -r requirements.txt"
 
 
+FIRST = '''"""Say 你好.
+
+Waits 1 s, takes under
+2 seconds.
+
+Sample run:
+
+    9 seconds
+"""
+print("你好")
+'''
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A copy of the course with two made-up lessons: 01 works, 02 fails; 03 has no
-    script.
+    """A copy of the course with three made-up lessons.
+
+    01 works, 02 fails, and 03 has no script.
     """
     root = tmp_path / "tree"
     (root / "notebooks").mkdir(parents=True)
@@ -42,8 +56,7 @@ def tree(tmp_path: Path) -> Path:
     )
     shutil.copy(ROOT / "requirements.txt", root)
     scripts = {
-        "01_first": '"""Say 你好.\n\nWaits 1 s, takes under\n2 seconds.\n\nSample run:\n\n    9 seconds\n"""\n'
-        'print("你好")\n',
+        "01_first": FIRST,
         "02_second": f'"""{"A long title. " * 9}"""\nraise SystemExit(3)',
     }
     for stem, code in scripts.items():
@@ -61,9 +74,7 @@ def lessons(
 
 
 def test_list(tree: Path) -> None:
-    """Without a command, every lesson is listed with title, time, notebook and script,
-    in 80 columns.
-    """
+    """Every lesson is listed with title, time and files, in 80 columns."""
     done = lessons(cwd=tree)
     assert (done.returncode, done.stderr) == (0, "")
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
@@ -110,7 +121,7 @@ def test_run_goes_on_after_a_failure_and_names_it(tree: Path) -> None:
 
 
 def test_run_all(tree: Path) -> None:
-    """Without a number all lessons run, and one without a script is left out by name."""
+    """Without a number, all lessons run, each under its name."""
     (tree / "lessons" / "02_second.py").write_text("print('second')")
     (tree / "notebooks" / "03_third.ipynb").unlink()
     done = lessons("run", cwd=tree)
@@ -130,17 +141,13 @@ def test_run_all(tree: Path) -> None:
     ],
 )
 def test_wrong_number(tree: Path, arguments: list[str], sentence: str) -> None:
-    """A lesson that is not there gets one line and a status that is not 0, and nothing
-    is run.
-    """
+    """A lesson that is not there gets one line, and nothing is run."""
     done = lessons(*arguments, cwd=tree)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", sentence)
 
 
 def test_without_any_package(tree: Path) -> None:
-    """On a bare Python, list works, run says in one line what is missing, and the
-    doctor goes through to the end.
-    """
+    """On a bare Python, each command works or says what is missing."""
     venv.create(tree / "bare", with_pip=False, symlinks=os.name != "nt")
     python = next(
         path
@@ -166,9 +173,7 @@ def test_without_any_package(tree: Path) -> None:
 
 
 def test_run_needs_the_first_group_only(tree: Path) -> None:
-    """If a package of a later group is missing, a script runs all the same, and the
-    doctor says so.
-    """
+    """A script runs without the later groups of packages, which the doctor names."""
     with (tree / "requirements.txt").open("a") as file:
         file.write("\n# One more group.\nno-such-package-on-this-machine==1.0\n")
     assert lessons("run", "01", cwd=tree).returncode == 0
@@ -225,8 +230,9 @@ def verdicts(output: str) -> dict[str, str]:
 
 
 def test_doctor_is_content_here() -> None:
-    """Where the README's command was run, everything is well; versions aside, since a
-    weekly run tries the newest.
+    """Where the README's command was run, everything is well.
+
+    Versions may differ, since a weekly run tries the newest.
     """
     done = lessons("doctor", **NO_PROXY)
     said = verdicts(done.stdout)
@@ -248,9 +254,7 @@ def test_doctor_is_content_here() -> None:
 
 
 def test_doctor_tells_the_host_and_no_secret(tree: Path) -> None:
-    """With a real API, the doctor names its address; neither its key nor a proxy's
-    password is shown.
-    """
+    """The doctor names the address of a real API, and shows no key or password."""
     real = {
         "PYTEST_VERSION": None,
         "OPENAI_BASE_URL": "https://api.example.invalid/v1",
@@ -288,9 +292,7 @@ def test_doctor_tells_the_host_and_no_secret(tree: Path) -> None:
 def test_doctor_finds_fault_with_the_environment(
     changes: dict[str, str | None], words: str
 ) -> None:
-    """A proxy that is asked for this machine, one that httpx cannot use, and wrong
-    settings get a [fix] each.
-    """
+    """Proxies that break the lessons, and wrong settings, get a [fix] each."""
     done = lessons("doctor", **{**NO_PROXY, "NO_PROXY": None, **changes})
     assert done.returncode == 1
     assert words in done.stdout
@@ -313,9 +315,7 @@ def test_doctor_refuses_other_pythons(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_doctor_compares_versions(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A package in another version than the pinned one is named with both; without a
-    pin, any version will do.
-    """
+    """A package in another version than the pinned one is named with both."""
     monkeypatch.setattr(doctor, "REQUIREMENTS", tmp_path / "requirements.txt")
     doctor.REQUIREMENTS.write_text(
         "# A group.\nrequests==0.0.1   # old\nhttpx>=0.1\n\n# Another.\n-e .\n"
@@ -329,9 +329,7 @@ def test_doctor_compares_versions(
 
 
 def test_doctor_finds_helpers_of_another_copy(tree: Path) -> None:
-    """If the helpers were installed from another clone, notebooks would test that one:
-    the doctor says so.
-    """
+    """If the helpers were installed from another clone, the doctor says so."""
     assert verdicts(lessons("doctor", cwd=tree).stdout)["shared helpers"] == "fix"
 
 
@@ -365,12 +363,16 @@ def test_doctor_needs_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["__main__.py", "doctor.py"])
-def test_older_pythons_can_read_it(name: str) -> None:
-    """Who has Python 3.8 gets told by the doctor, not by a SyntaxError."""
-    text = (ROOT / "lessons" / name).read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    "path",
+    [ROOT / "lessons" / "__main__.py", *(ROOT / "lessons" / "course").glob("*.py")],
+    ids=lambda path: path.name,
+)
+def test_older_pythons_can_read_it(path: Path) -> None:
+    """Somebody with Python 3.8 is told so by the doctor, not by a SyntaxError."""
+    text = path.read_text(encoding="utf-8")
     ast.parse(text, feature_version=(3, 8))
-    assert "from __future__ import annotations" in text, (
+    assert "|" not in text or "from __future__ import annotations" in text, (
         "without it, `str | None` fails before Python 3.10"
     )
 
@@ -385,9 +387,7 @@ def test_older_pythons_can_read_it(name: str) -> None:
     ],
 )
 def test_seconds(tmp_path: Path, told: str, seconds: float) -> None:
-    """The last time that a docstring names before its sample run is the time of the
-    script.
-    """
+    """The last time named before the sample run is the time of the script."""
     script = tmp_path / "01_a.py"
     script.write_text(f'"""Title.\n\n{told}\n\nSample run:\n\n    9 s\n"""\n')
     assert describe(script) == ("Title", seconds)

@@ -8,7 +8,7 @@ import pytest
 import requests
 from mock_server import MockServer, fault
 
-from tests.grader.feedback import call, expect, expect_raises
+from tests.grader.steps import call, expect, expect_raises
 
 
 def seen(server: MockServer) -> str:
@@ -24,9 +24,7 @@ def asked(server: MockServer, number: int) -> dict[str, str]:
 
 
 def is_timeout(error: Exception) -> bool:
-    """Say whether an error is a timeout of any library, or, as in urllib, was made for
-    such a reason.
-    """
+    """Say whether an error is a timeout of any library, or about one, as in urllib."""
     errors = (error, getattr(error, "reason", None))
     return any("Timeout" in cls.__name__ for one in errors for cls in type(one).__mro__)
 
@@ -40,7 +38,8 @@ def test_json_body(answer, server):
     value = call(answer, "get_json", server.url + "/users/python")
     expect(
         value == {"login": "n-4711", "repos": [1, None, "中文"]},
-        expected="the JSON body as Python values: {'login': 'n-4711', 'repos': [1, None, '中文']}",
+        expected="the JSON body as Python values: {'login': 'n-4711', 'repos': [1, "
+        "None, '中文']}",
     )
     for text, wanted in (("[]", []), ("0", 0), ("null", None)):
         server.script(
@@ -95,9 +94,8 @@ def test_content_type_with_charset(answer, server):
 @pytest.mark.parametrize("code", [404, 500])
 def test_error_status(answer, server, code):
     """A 4xx or 5xx is an HTTPError, even if its body is good JSON."""
-    server.on(path="/users/python").reply(
-        fault.status(code)
-    )  # every time, for who asks again after a 5xx
+    # Every time: an answer may ask again after a 5xx.
+    server.on(path="/users/python").reply(fault.status(code))
     with expect_raises(answer, requests.HTTPError):
         call(answer, "get_json", server.url + "/users/python")
 
@@ -160,7 +158,8 @@ def test_long_page(answer, server):
     expect(
         len(message) < 5000,
         saw=f"a message of {len(message)} characters",
-        expected="a message that can be read: the first characters of the body, not all 22,010",
+        expected="a message that can be read: the first characters of the body, "
+        "not all 22,010",
     )
 
 
@@ -198,7 +197,8 @@ def values(found: Any, key: str) -> list:
     )
     expect(
         is_list,
-        expected=f"a list of the items of all pages, which are dicts with a key {key!r}",
+        expected="a list of the items of all pages, which are dicts with a key "
+        f"{key!r}",
     )
     return [item[key] for item in found]
 
@@ -206,7 +206,9 @@ def values(found: Any, key: str) -> list:
 @pytest.mark.points(1, hint="pages")
 @pytest.mark.limit(3)
 def test_all_pages(answer, server):
-    """All items of all pages come back as one list, in order, with one request a page."""
+    """All items of all pages come back as one list, in order, with one request a
+    page.
+    """
     found = call(
         answer,
         "fetch_all",
@@ -268,9 +270,8 @@ def test_from_the_second_page(answer, server):
     sent with it.
     """
     params = {"q": "robot", "per_page": 20, "page": 2}
-    the_end = fault.status(
-        200, body={"items": []}, headers={"Link": ""}
-    )  # for who would ask on and on
+    # Ends the pages, or a wrong answer would ask on and on.
+    the_end = fault.status(200, body={"items": []}, headers={"Link": ""})
     server.script(fault.ok(), fault.ok(), the_end)
     found = call(
         answer, "fetch_all", server.url + "/search/repositories", params=params
@@ -306,7 +307,10 @@ def test_address_that_cannot_be_guessed(answer, server):
     address.
     """
     following = server.url + "/get?fields=id,name&after=x7q9"
-    link = f'<{server.url}/search/repositories?q=a>; rel="first", <{following}>; rel="next"'
+    link = (
+        f'<{server.url}/search/repositories?q=a>; rel="first", <{following}>; '
+        'rel="next"'
+    )
     server.script(
         fault.status(200, headers={"Link": link}),
         fault.status(200, body={"items": [{"id": 4711}]}),
@@ -321,7 +325,8 @@ def test_address_that_cannot_be_guessed(answer, server):
         [record.path for record in server.records] == ["/search/repositories", "/get"]
         and asked(server, 1) == {"fields": "id,name", "after": "x7q9"},
         saw=seen(server),
-        expected='a second and last request to the address with rel="next", /get?fields=id,name&after=x7q9',
+        expected='a second and last request to the address with rel="next", '
+        "/get?fields=id,name&after=x7q9",
     )
     expect(
         values(found, "id") == [1, 2, 4711],

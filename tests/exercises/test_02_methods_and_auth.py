@@ -6,8 +6,8 @@ import pytest
 import requests
 from mock_server import MockServer, fault
 
-from tests.grader import feedback
-from tests.grader.feedback import call, expect, expect_raises
+from tests.grader.diagnosis import one_line
+from tests.grader.steps import call, expect, expect_raises, log
 
 # Every method once, for the tests that try them all: name, arguments, fields.
 CALLS = (
@@ -20,18 +20,14 @@ CALLS = (
 
 
 def make_api(answer: Any, server: MockServer, token: str = "") -> Any:
-    """Return the learner's client, with the token that the server accepts or with
-    another.
-    """
+    """Return the learner's client, with the server's token or another."""
     return call(answer, "AgentsAPI", server.url, token or server.api_key)
 
 
 def add_agent(server: MockServer, name: str, status: str = "active") -> dict:
-    """Create an agent without the answer's help, and say so in the test's "we did"
-    line.
-    """
+    """Create an agent without the answer's help, and write that down."""
     body = {"name": name, "status": status}
-    feedback.log.steps.append(f'requests.post(server.url + "/agents", json={body})')
+    log.steps.append(f'requests.post(server.url + "/agents", json={body})')
     return requests.post(server.url + "/agents", json=body, timeout=5).json()
 
 
@@ -41,9 +37,7 @@ def agents(server: MockServer) -> list[dict]:
 
 
 def attempt(api: Any, name: str, *arguments: Any) -> tuple[Any, Exception | None]:
-    """Call a method that may fail with any exception; return the result and the
-    exception.
-    """
+    """Call a method that may fail; return its result and its exception."""
     try:
         return call(api, name, *arguments), None
     except NotImplementedError:  # not started yet
@@ -155,7 +149,9 @@ def test_delete_twice(answer, server):
 @pytest.mark.points(1, hint="which-exception")
 @pytest.mark.limit(10)  # for who waits and asks again after a 502 or 429
 def test_other_refusals(answer, server):
-    """Any other refusal, whatever is called, is an error of its own kind: an HTTPError."""
+    """Any other refusal, whatever is called, is an error of its own kind: an
+    HTTPError.
+    """
     api = make_api(answer, server)
     no_json = (
         fault.html(502),
@@ -171,9 +167,7 @@ def test_other_refusals(answer, server):
         for trouble, why in (
             (no_json, too_many) if sends_id else (no_json, too_many, nothing_there)
         ):
-            del feedback.log.steps[
-                1:
-            ]  # "we did" has the client and the call that failed
+            del log.steps[1:]  # "we did" has the client and the call that failed
             server.on().reply(trouble)  # every time, for who asks again after a 502
             wanted = f"requests.HTTPError, or what your library has in its place: {why}"
             with expect_raises(answer, Exception, expected=wanted) as caught:
@@ -181,7 +175,7 @@ def test_other_refusals(answer, server):
             is_other = not isinstance(
                 caught.value, PermissionError | LookupError | ValueError
             )
-            saw = f"{feedback.one_line(caught.value)} was raised"
+            saw = f"{one_line(caught.value)} was raised"
             expect(
                 is_other or isinstance(caught.value, requests.HTTPError),
                 saw=saw,
@@ -222,8 +216,9 @@ def test_wrong_token(answer, server):
     found, error = attempt(first, "get", 1)
     expect(
         found == agent,
-        did='api = AgentsAPI(server.url, server.api_key); AgentsAPI(server.url, "not-the-right-token"); api.get(1)',
-        saw=f"{feedback.one_line(error)} was raised" if error else f"{found!r}",
+        did="api = AgentsAPI(server.url, server.api_key); AgentsAPI(server.url, "
+        '"not-the-right-token"); api.get(1)',
+        saw=f"{one_line(error)} was raised" if error else f"{found!r}",
         expected="each client to send its own token, also when there is a second one",
         hint="bearer",
     )
@@ -294,9 +289,8 @@ def test_token_in_header(answer, server):
     call(api, "update", 1, status="paused")
     call(api, "list")
     call(api, "delete", 1)
-    feedback.log.function = type(
-        api
-    )  # "your line" is the class, not the method that was called last
+    # "Your line" is the class, not the method that was called last.
+    log.function = type(api)
     bare = [
         record.request
         for record in server.records
@@ -307,9 +301,8 @@ def test_token_in_header(answer, server):
         saw=f"without `Authorization: Bearer …` came {', '.join(bare)}",
         expected="the header Authorization: Bearer and the token, in every request",
     )
-    exposed = [
-        record.request for record in server.records if "…" in record.request
-    ]  # a token is masked there
+    # A token is masked there.
+    exposed = [one.request for one in server.records if "…" in one.request]
     expect(
         not exposed,
         saw=", ".join(exposed),
@@ -333,10 +326,9 @@ def test_no_token_in_repr(answer, server):
     """Printing the client does not show the token, nor a part of it."""
     api = make_api(answer, server)
     call(api, "list")
-    feedback.log.steps.append("print(api)")
-    feedback.log.function = type(
-        api
-    )  # "your line" is the class, not the method that was called last
+    log.steps.append("print(api)")
+    # "Your line" is the class, not the method that was called last.
+    log.function = type(api)
     parts = [
         server.api_key[start : start + 8] for start in range(len(server.api_key) - 7)
     ]
@@ -359,13 +351,16 @@ def test_redirected_create(answer, server):
     made, error = attempt(api, "create", "Ada")
     expect(
         error or (made in agents(server) and made["name"] == "Ada"),
-        expected="an exception, or the agent Ada: following a 302 makes a GET of the POST",
+        expected="an exception, or the agent Ada: following a 302 makes a GET of "
+        "the POST",
     )
 
 
 @pytest.mark.points(1, hint="redirect")
 def test_redirect_to_another_service(answer, server):
-    """The token is for this service only: it does not follow a redirect to another one."""
+    """The token is for this service only: it does not follow a redirect to
+    another one.
+    """
     add_agent(server, "Ada")
     api = make_api(answer, server)
     with MockServer() as other:
@@ -382,12 +377,15 @@ def test_redirect_to_another_service(answer, server):
             ]
             expect(
                 not leaked,
-                did="api = AgentsAPI(server.url, server.api_key); other = MockServer().start(); server.script("
+                did="api = AgentsAPI(server.url, server.api_key); other = "
+                "MockServer().start(); server.script("
                 f"fault.status({code}, "
                 f"headers={{'Location': other.url + {path!r}}})); "
                 f"api.{method}({arguments[0]!r})",
-                saw=f"the other server got the header Authorization with {', '.join(leaked)}",
-                expected="the token at server.url only: who answers elsewhere could use it",
+                saw="the other server got the header Authorization with "
+                f"{', '.join(leaked)}",
+                expected="the token at server.url only: who answers elsewhere "
+                "could use it",
             )
 
 

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from mock_server import MockServer, fault
 
-from tests.grader.feedback import call, expect, expect_raises, unset
+from tests.grader.steps import call, expect, expect_raises, unset
 
 
 def sent(server: MockServer, number: int = -1) -> dict:
@@ -24,9 +24,7 @@ def spoken(messages: list) -> list[tuple[str, str]]:
 
 
 class OneModel(BaseHTTPRequestHandler):
-    """Serves a connection, over which it tells the name of a model as often as it is
-    asked.
-    """
+    """Serves a connection, and tells the name of a model as often as it is asked."""
 
     protocol_version = "HTTP/1.1"
     is_closed: threading.Event
@@ -54,8 +52,9 @@ class OneModel(BaseHTTPRequestHandler):
 
 @contextmanager
 def server_that_notes_the_end() -> Iterator[tuple[str, threading.Event]]:
-    """Run a server that sets an event when a client closes its connection; yield its
-    base URL and the event.
+    """Run a server that notes when a client closes its connection.
+
+    Yields its base URL, and the event that is set then.
     """
     is_closed = threading.Event()
     handler = type("Handler", (OneModel,), {"is_closed": is_closed})
@@ -200,10 +199,15 @@ def test_history(answer, server):
     call(client, "chat", messages)
     expect(
         sent(server)["messages"] == [{"role": "user", "content": "Hello"}],
-        saw=f"chat sent {len(sent(server)['messages'])} messages: {spoken(sent(server)['messages'])}",
-        expected="chat to send exactly the messages it is given, whatever the history is",
+        saw=f"chat sent {len(sent(server)['messages'])} messages: "
+        f"{spoken(sent(server)['messages'])}",
+        expected="chat to send exactly the messages it is given, whatever the "
+        "history is",
     )
-    saw = f"history after chat: {len(client.history)} messages, the last of them {client.history[-1]}"
+    saw = (
+        f"history after chat: {len(client.history)} messages, the last of them "
+        f"{client.history[-1]}"
+    )
     expect(
         client.history == wanted,
         saw=saw,
@@ -310,7 +314,8 @@ def test_with_statement(answer):
         not has_left,
         did="with ChatClient() as client: 1 / 0",
         saw="no exception after the with statement",
-        expected="the error in the block gets out: an __exit__ that returns something true swallows it",
+        expected="the error in the block gets out: an __exit__ that returns "
+        "something true swallows it",
     )
 
 
@@ -329,7 +334,9 @@ def test_no_key(answer, server, monkeypatch):
 
 @pytest.mark.points(1, hint="settings")
 def test_environment(answer, server, monkeypatch):
-    """What is not given comes from the environment, as it is when the client is made."""
+    """What is not given comes from the environment, as it is when the client is
+    made.
+    """
     with MockServer(api_key="another-key-entirely") as other:
         monkeypatch.setenv("OPENAI_BASE_URL", other.base_url)
         monkeypatch.setenv("OPENAI_API_KEY", other.api_key)
@@ -356,7 +363,8 @@ def test_environment(answer, server, monkeypatch):
     expect(
         arrived == [(200, "mock-small")],
         saw=f"status and model of what came to the address that was given: {arrived}",
-        expected="[(200, 'mock-small')]: what is given counts, though the environment names others",
+        expected="[(200, 'mock-small')]: what is given counts, though the "
+        "environment names others",
     )
 
 
@@ -392,9 +400,14 @@ def test_key_in_no_repr(answer, server):
 
 @pytest.mark.points(1, hint="status")
 def test_failed_call(answer, server):
-    """A call that fails is an error, whatever was called, and leaves history as it was."""
+    """A call that fails is an error, whatever was called, and leaves history as
+    it was.
+    """
     client = call(answer, "ChatClient")
-    wanted = "requests.HTTPError, or what your library has in its place: the status says that this is no answer"
+    wanted = (
+        "requests.HTTPError, or what your library has in its place: the "
+        "status says that this is no answer"
+    )
     for method, arguments in (
         ("chat", [[{"role": "user", "content": "Hi"}]]),
         ("models", []),
@@ -423,7 +436,9 @@ def test_failed_call(answer, server):
 
 @pytest.mark.points(1, hint="timeout")
 def test_timeout(answer, server):
-    """A silent server does not hold the program: after the timeout there is an error."""
+    """A silent server does not hold the program: after the timeout there is an
+    error.
+    """
     server.on().reply(fault.delay(1.5))
     for method, arguments, seconds in (
         ("models", [], (5, 0.1)),

@@ -8,7 +8,7 @@ import time
 import pytest
 from mock_server import MockServer, fault
 
-from tests.grader.feedback import call, expect, expect_raises, run_async, unset
+from tests.grader.steps import call, expect, expect_raises, run_async, unset
 
 
 def questions(count: int) -> list[str]:
@@ -31,8 +31,9 @@ def completion(text: str, finish_reason: str = "stop") -> dict:
 
 
 def expected_kinds(server: MockServer, prompts: list[str]) -> str:
-    """Return what a right answer gives for the prompts, in the words of kinds,
-    whichever of them met the faults.
+    """Return what a right answer gives for the prompts, in the words of kinds.
+
+    It depends on which of them met the faults.
     """
     met = {
         json.loads(one.body)["messages"][-1]["content"]
@@ -58,9 +59,8 @@ def kinds(results: list) -> str:
 @pytest.mark.limit(10)  # the first test of a run imports the client
 def test_order(answer, server):
     """The answers stand in the order of the prompts, whichever comes first."""
-    server.script(
-        fault.delay(0.2)
-    )  # while the others, one after the other, overtake it
+    # Meanwhile the others, one after the other, overtake it.
+    server.script(fault.delay(0.2))
     prompts = questions(6)
     results = run_async(call(answer, "ask_all", prompts, max_concurrency=2))
     expect(
@@ -160,8 +160,9 @@ def test_as_many_as_allowed(answer, server):
     """
 
     async def open_at_once(count: int, wanted: int, **options: int) -> int:
-        """Begin calls; return how many were open when the wanted number was reached, or
-        a call had ended.
+        """Begin calls, and return how many were open at once.
+
+        That is known when the wanted number is reached, or when a call has ended.
         """
         calls = asyncio.ensure_future(
             call(answer, "ask_all", questions(count), **options)

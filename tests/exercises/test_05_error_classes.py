@@ -13,32 +13,29 @@ import requests
 from mock_server import MockServer, fault
 from mock_server.fault import Fault
 
-from tests.grader import feedback
-from tests.grader.feedback import call, expect, expect_raises
+from lessons.course.results import clip
+from tests.grader.steps import call, expect, expect_raises, log
 
 
 def start_over() -> None:
-    """Forget the steps so far, which were right, so that "we did" shows only what goes
-    wrong.
-    """
-    feedback.log.steps.clear()
+    """Forget the steps so far, which were right: "we did" is for what goes wrong."""
+    log.steps.clear()
 
 
 def reply(server: MockServer, trouble: Fault) -> requests.Response:
-    """Return the reply to a GET that meets a fault, and write into the log how we got
-    it.
-    """
+    """Return the reply to a GET that meets a fault, and write down how we got it."""
     start_over()
     server.script(trouble)
     response = requests.get(server.url + "/users/ada", timeout=5)
-    feedback.log.steps.append('response = requests.get(server.url + "/users/ada")')
-    feedback.log.names.append((response, "response"))
+    log.steps.append('response = requests.get(server.url + "/users/ada")')
+    log.names.append((response, "response"))
     return response
 
 
 def raised(answer, server: MockServer, trouble: Fault, wanted: str, but_not: str = ""):
-    """Return the error that raise_for_error makes of a reply; fail unless it is of the
-    wanted class.
+    """Return the error of the wanted class that raise_for_error makes of a reply.
+
+    Fails the test if there is none.
     """
     response = reply(server, trouble)
     with expect_raises(answer, wanted, expected=f"{wanted} for {trouble}") as caught:
@@ -58,7 +55,9 @@ def raised(answer, server: MockServer, trouble: Fault, wanted: str, but_not: str
 
 @pytest.mark.points(1, hint="status-table")
 def test_401_403_404(answer, server):
-    """401 is an AuthenticationError, 403 a PermissionDeniedError, 404 a NotFoundError."""
+    """401 is an AuthenticationError, 403 a PermissionDeniedError, 404 a
+    NotFoundError.
+    """
     raised(
         answer,
         server,
@@ -193,7 +192,7 @@ def test_error_inside_a_200(answer, server):
         error = raised(answer, server, trouble, "ServerError")
         expect(
             words in str(error),
-            saw=f"the message {feedback.clip(str(error), 120)!r}",
+            saw=f"the message {clip(str(error), 120)!r}",
             expected=f"all that the server says in the message: {words}",
             hint="explanation",
         )
@@ -299,7 +298,8 @@ def test_retry_after(answer, server, far_east):
     expect(
         isinstance(error.retry_after, int | float) and 90 <= error.retry_after <= 102,
         saw=f"retry_after {error.retry_after!r}",
-        expected="about 100.0, the seconds from now to the date, whatever the time zone",
+        expected="about 100.0, the seconds from now to the date, whatever the time "
+        "zone",
     )
     past = fault.status(429, headers={"Retry-After": "Sun, 06 Nov 1994 08:49:37 GMT"})
     error = raised(answer, server, past, "RateLimitError")
@@ -352,7 +352,8 @@ def test_is_retryable(answer, server):
         is_right = bool(call(answer, "is_retryable", error)) is wanted
         expect(
             is_right,
-            expected=f"{wanted} for {name}: decide by class, since this one has no status",
+            expected=f"{wanted} for {name}: decide by class, since this one has no "
+            "status",
         )
         expect(
             isinstance(error, answer.APIError),
@@ -401,7 +402,8 @@ def test_call(answer, server):
     sent = (record.method, record.headers.get("X-Trace"), b"paused" in record.body)
     expect(
         sent == ("POST", "t-42", True),
-        saw=f"the server got {record.request}, X-Trace {record.headers.get('X-Trace')}, {record.body!r}",
+        saw=f"the server got {record.request}, X-Trace "
+        f"{record.headers.get('X-Trace')}, {record.body!r}",
         expected="POST /agents with that header and that JSON",
     )
     start_over()
@@ -420,7 +422,8 @@ def test_call(answer, server):
     expect(
         sent == ("page=2", b"n-8812"),
         saw=f"the server got {record.request}, {record.body!r}",
-        expected="POST /agents?page=2 and b'n-8812': all of kwargs is for requests.request",
+        expected="POST /agents?page=2 and b'n-8812': all of kwargs is for "
+        "requests.request",
     )
     start_over()
     server.script(fault.status(503, retry_after=1))
@@ -457,19 +460,20 @@ def test_every_failure(answer, server):
             error.__cause__ is not None
             and not isinstance(error.__cause__, answer.APIError),
             saw=f"__cause__ is {error.__cause__!r}",
-            expected="the error of requests, or about the JSON, as __cause__: raise … from error",
+            expected="the error of requests, or about the JSON, as __cause__: "
+            "raise … from error",
             hint="from",
         )
     start_over()
-    failed(
-        answer, "APIError", server.url + "/redirect/40", timeout=4
-    )  # no cause for who follows no redirect
+    # An answer that follows no redirect has no cause to give.
+    failed(answer, "APIError", server.url + "/redirect/40", timeout=4)
 
 
 @contextmanager
 def deaf_port() -> Iterator[int | None]:
-    """Give a port where a connection is neither accepted nor refused; None if this
-    system cannot make one.
+    """Give a port where a connection is neither accepted nor refused.
+
+    It is None if this system cannot make one.
     """
     with (
         socket.create_server(("127.0.0.1", 0), backlog=1) as listener,
@@ -516,9 +520,8 @@ def test_no_connection(answer, server):
     timeout.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[
-            1
-        ]  # free again at the end of the block: nobody listens there
+        port = listener.getsockname()[1]
+    # The port is free again now: nobody listens there.
     server.script(fault.drop("rst"), fault.drop("fin"))
     for url in (
         server.url + "/users/ada",
@@ -571,7 +574,7 @@ def test_wrong_arguments(answer, server):
 
 
 def sockets_to(port: int) -> list[socket.socket]:
-    """Return the sockets of this process that are connected to a port of this machine."""
+    """Return the sockets of this process that are connected to a port here."""
     found = []
     for one in [
         thing for thing in gc.get_objects() if issubclass(type(thing), socket.socket)

@@ -1,6 +1,4 @@
-"""Exercise 07: events out of bytes by the letter of the standard, and a streamed answer
-with an honest end.
-"""
+"""Exercise 07: events out of bytes, and a streamed answer with an honest end."""
 
 import json
 import threading
@@ -11,16 +9,14 @@ import pytest
 from mock_server import MockServer, fault
 from mock_server.fault import Fault
 
-from tests.grader import feedback
-from tests.grader.feedback import Feedback, call, clip, expect, expect_raises, one_line
+from lessons.course.results import Result, clip
+from tests.grader.diagnosis import NotRight, one_line
+from tests.grader.steps import call, expect, expect_raises, log
 
 HELLO = [{"role": "user", "content": "Hello"}]
 TEXT = "nonce 4711: 你好 ✅ 👋"
-PIECES = [
-    {"role": "assistant", "content": ""},
-    {"content": "Hel"},
-    {"content": "lo"},
-]  # the deltas of a short answer
+# The deltas of a short answer.
+PIECES = [{"role": "assistant", "content": ""}, {"content": "Hel"}, {"content": "lo"}]
 DONE = "data: [DONE]\n\n"
 STREAM = {"Content-Type": "text/event-stream"}
 
@@ -31,8 +27,9 @@ def fields(event: Any) -> tuple[str, str, str, int | None]:
 
 
 def check(answer: Any, data: bytes, *wanted: Any, size: int = 0) -> None:
-    """Expect these events of these bytes, whole or in chunks of a size; a text stands
-    for an event with that data.
+    """Expect these events of these bytes, whole or in chunks of a size.
+
+    A text stands for an event with that data.
     """
     right = [
         ("message", one, "", None) if isinstance(one, str) else one for one in wanted
@@ -55,7 +52,8 @@ def check(answer: Any, data: bytes, *wanted: Any, size: int = 0) -> None:
 def chunk(delta: Any, reason: str | None = None) -> str:
     """Return one event of a chat stream."""
     choice = {"index": 0, "delta": delta, "finish_reason": reason}
-    return f"data: {json.dumps({'object': 'chat.completion.chunk', 'choices': [choice]})}\n\n"
+    event = {"object": "chat.completion.chunk", "choices": [choice]}
+    return f"data: {json.dumps(event)}\n\n"
 
 
 def stream(*events: str) -> Fault:
@@ -64,11 +62,12 @@ def stream(*events: str) -> Fault:
 
 
 def script(server: Any, sent: str, reply: Fault) -> None:
-    """Let the server send this reply to the next request. sent: what that is, in words
-    for the learner.
+    """Let the server send this reply to the next request.
+
+    sent: what that is, in words for the learner.
     """
     server.script(reply)
-    feedback.log.steps[:] = [f"the server sends {sent}"]
+    log.steps[:] = [f"the server sends {sent}"]
 
 
 def ask(answer: Any, **options: Any) -> Iterator[str]:
@@ -79,15 +78,21 @@ def ask(answer: Any, **options: Any) -> Iterator[str]:
 def failing(
     answer: Any, wanted: str, *, expected: str = "", **options: Any
 ) -> tuple[str, Any]:
-    """Read a stream that must fail so; return the text that came before, and the
-    exception.
+    """Read a stream that must fail so.
+
+    Returns the text that came before, and the exception.
     """
     pieces: list[str] = []
     with expect_raises(answer, wanted, expected=expected or wanted) as caught:
         for piece in ask(answer, **options):
             pieces.append(piece)
-        saw = f"no exception; the pieces are {pieces}"
-        raise Feedback(saw=saw, expected=expected or wanted, kind="no exception")
+        raise NotRight(
+            Result(
+                saw=f"no exception; the pieces are {pieces}",
+                expected=expected or wanted,
+                kind="no exception",
+            )
+        )
     return "".join(pieces), caught.value
 
 
@@ -101,8 +106,8 @@ def whole(answer: Any, wanted: list[str], why: str, hint: str = "") -> None:
             pieces.append(piece)
     except Exception as error:
         saw = f"{pieces}, then {one_line(error)}"
-        raise Feedback(
-            saw=saw, expected=expected, hint=hint, kind="exception"
+        raise NotRight(
+            Result(saw=saw, expected=expected, hint=hint, kind="exception")
         ) from error
     expect(pieces == wanted, saw=f"pieces: {pieces}", expected=expected, hint=hint)
 
@@ -252,7 +257,8 @@ def test_event_comes_at_once(answer, server):
                 yield data
 
         event = next(iter(call(answer, "iter_sse", chunks())), None)
-        did = f"next(iter_sse({[b'id: 1' + end[:1] + b'data: a' + end, b'data: b' + end]}))"
+        pieces = [b"id: 1" + end[:1] + b"data: a" + end, b"data: b" + end]
+        did = f"next(iter_sse({pieces}))"
         is_right = event and fields(event) == ("message", "a", "1", None)
         expect(
             is_right,
@@ -346,7 +352,10 @@ def test_text_comes_as_it_arrives(answer, server):
             "a body without HTTP chunks" if whole_reply is halves else "HTTP chunks"
         )
         sent = "1 piece" if count == 1 else f"{count} pieces"
-        did = f"stream_chat(…), while the server sends {sent} of text in {framing}, and then nothing"
+        did = (
+            f"stream_chat(…), while the server sends {sent} of text in "
+            f"{framing}, and then nothing"
+        )
         saw = f"{len(pieces)} of them after 2 s: more bytes are waited for"
         expected = f"{sent} at once, since the server has sent as much"
         hint = "no-chunks" if whole_reply is halves else "as-it-arrives"
@@ -355,7 +364,7 @@ def test_text_comes_as_it_arrives(answer, server):
 
 @pytest.mark.points(1, hint="fields")
 def test_other_spellings(answer, server):
-    """Whatever the server's way to write and to cut the stream, the text is the same."""
+    """However the server writes and cuts the stream, the text is the same."""
     server.on().reply(text=TEXT)
     spellings = [
         fault.no_space(),
@@ -435,7 +444,7 @@ def test_truncated(answer, server):
 
 @pytest.mark.points(1, hint="broken-connection")
 def test_broken_connection(answer, server):
-    """A connection that breaks is an IncompleteStreamError with the text so far, too."""
+    """A connection that breaks is an IncompleteStreamError with the text so far."""
     server.on().reply(text=TEXT)
     server.script(fault.cut(after_events=2), fault.cut(after_events=3, how="rst"))
     for _ in range(2):
@@ -502,7 +511,7 @@ def test_no_stream(answer, server):
         saw=repr(str(error)),
         expected="what the server says: Incorrect API key",
     )
-    feedback.log.steps.clear()
+    log.steps.clear()
     server.script(fault.status(200, body={"error": {"message": "overloaded: 4711"}}))
     _, error = failing(
         answer,
@@ -514,7 +523,7 @@ def test_no_stream(answer, server):
         saw=repr(str(error)),
         expected="what the server says: overloaded: 4711",
     )
-    feedback.log.steps.clear()
+    log.steps.clear()
     server.script(fault.html(502))
     failing(
         answer,
@@ -530,10 +539,9 @@ def test_leaving_early(answer, server):
     server.on().reply(text="nonce" + " and so on" * 20)
     source = ask(answer)
     expect(next(source) == "nonce", expected="the first piece, 'nonce'")
+    # A for loop does this where nobody else holds the generator.
     if hasattr(source, "close"):
-        call(
-            source, "close"
-        )  # a for loop does this where nobody else holds the generator
+        call(source, "close")
     del source
     end = server.wait_for(1, timeout=3.0)[0].end
     expect(

@@ -1,6 +1,4 @@
-"""Exercise 08: never too many starts in a window, in order, for threads and for
-asyncio.
-"""
+"""Exercise 08: never too many starts in a window, for threads and for asyncio."""
 
 import asyncio
 import inspect
@@ -16,7 +14,7 @@ import pytest
 import requests
 from mock_server import MockServer
 
-from tests.grader.feedback import call, expect, expect_raises, run_async
+from tests.grader.steps import call, expect, expect_raises, run_async
 
 # seconds that a start may be late on a clock of the test's own, for those who look at
 # it in small steps
@@ -45,8 +43,9 @@ class Clock:
 
 
 class StandingClock(Clock):
-    """A clock that only the test moves, until all is over: a sleep ends early, since
-    threads may sleep for tasks.
+    """A clock that only the test moves, until all is over.
+
+    A sleep ends early, since threads may sleep for tasks.
     """
 
     def __init__(self) -> None:
@@ -60,15 +59,19 @@ class StandingClock(Clock):
 
 
 def on(answer: Any, clock: Any, max_calls: int, period: float) -> Any:
-    """Return a limiter that uses a clock of ours, and its sleep; but not one that looks
-    elsewhere for the time.
+    """Return a limiter that uses a clock of ours, and its sleep.
+
+    Fails the test if it looks elsewhere for the time.
     """
     if isinstance(clock, Clock):
         probe, began = Clock(), time.monotonic()
         limiter = answer.RateLimiter(1, 0.02, clock=probe, sleep=probe.sleep)
         limiter.acquire()
         limiter.acquire()
-        did = "limiter = RateLimiter(1, 0.02, clock=clock, sleep=clock.sleep); limiter.acquire(); limiter.acquire()"
+        did = (
+            "limiter = RateLimiter(1, 0.02, clock=clock, sleep=clock.sleep); "
+            "limiter.acquire(); limiter.acquire()"
+        )
         has_waited = probe.sleeps or time.monotonic() - began >= 0.02
         expect(
             has_waited,
@@ -109,8 +112,9 @@ def starts_of(limiter: Any, clock: Clock, count: int) -> list[float]:
 def never_too_many(
     times: list[float], began: float, max_calls: int, period: float
 ) -> None:
-    """Expect that nobody came back sooner than the limit allows; whoever came back
-    later may have started sooner.
+    """Expect that nobody came back sooner than the limit allows.
+
+    A call that came back later may have started sooner.
     """
     for number in range(1, len(times) // max_calls + 1):
         count = sum(moment < began + number * period for moment in times)
@@ -219,7 +223,10 @@ def test_any_window(answer, server):
             starts.append(clock())
             last = [start - starts[0] for start in starts[-max_calls - 1 :]]
             saw = f"starts at {last}, the last asked for at {asked - starts[0]}"
-            expected = f"the last at {earliest - starts[0]}, with {max_calls} calls in {period:g} s"
+            expected = (
+                f"the last at {earliest - starts[0]}, with {max_calls} "
+                f"calls in {period:g} s"
+            )
             expect(
                 earliest <= starts[-1] <= earliest + LATE, saw=saw, expected=expected
             )
@@ -326,8 +333,9 @@ def test_threads(answer, server):
 
 
 class Bedroom:
-    """A clock in our hands, and a sleep that ends when we say so; whoever lay down last
-    is woken first.
+    """A clock in our hands, and a sleep that ends when we say so.
+
+    The last to lie down is woken first.
     """
 
     __name__ = "clock"
@@ -358,9 +366,8 @@ class Bedroom:
 @pytest.mark.points(1, hint="first-come")
 def test_threads_stand_in_line(answer, server):
     """Threads start in the order in which they came, whichever wakes first."""
-    for _ in range(
-        3
-    ):  # on a busy machine they may come in another order than they were sent
+    # On a busy machine they may come in another order than they were sent.
+    for _ in range(3):
         room, order = Bedroom(), []
         limiter = on(answer, room, 1, 1.0)
         call(limiter, "acquire")
@@ -507,9 +514,7 @@ def test_newcomer(answer, server):
 
 
 def waits_its_turn(answer: Any, newcomer: str, visit: Callable[[Any], object]) -> None:
-    """Expect that a newcomer does not pass a thread that waits, even if a start is free
-    by then.
-    """
+    """Expect that nobody passes a thread that waits, even if a start is free."""
     clock, asleep, alarm, started = (
         Clock(),
         threading.Event(),
@@ -541,7 +546,10 @@ def waits_its_turn(answer: Any, newcomer: str, visit: Callable[[Any], object]) -
     end = time.monotonic() + 2
     while not started.wait(0.01) and time.monotonic() < end:
         clock.now += 0.05
-    did = f"limiter.acquire(); a thread calls it again, and sleeps; the period ends; {newcomer} comes"
+    did = (
+        "limiter.acquire(); a thread calls it again, and sleeps; the period "
+        f"ends; {newcomer} comes"
+    )
     saw = f"{newcomer} that came later has started, and the thread still sleeps"
     expect(
         not has_passed,
@@ -596,7 +604,10 @@ def test_loop_runs_on(answer, server):
 def test_cancelled(answer, server):
     """Whoever is cancelled while waiting holds up nobody."""
     clock = StandingClock()
-    did = "await limiter.acquire_async(); 13 tasks call it again; 12 of them are cancelled"
+    did = (
+        "await limiter.acquire_async(); 13 tasks call it again; 12 of them are "
+        "cancelled"
+    )
     limiter = on(answer, clock, 1, 0.1)
 
     async def scenario() -> None:
@@ -647,7 +658,10 @@ def test_cancelled_takes_no_start(answer, server):
         return bool(done)
 
     has_started = run_async(scenario)
-    did = "await limiter.acquire_async(); 3 tasks call it again and are cancelled; 0.075 s later it is called once more"
+    did = (
+        "await limiter.acquire_async(); 3 tasks call it again and are cancelled; "
+        "0.075 s later it is called once more"
+    )
     saw = "no start for the newcomer"
     expect(
         has_started,
@@ -729,7 +743,7 @@ def test_decorator(answer, server):
 
 @pytest.mark.points(1, hint="decorator")
 def test_async_decorator(answer, server):
-    """A decorated async def stays one, and its calls wait without stopping each other."""
+    """A decorated async def stays one, and its calls do not stop each other."""
     limiter = call(answer, "RateLimiter", 2, 0.1)
     times: list[float] = []
 

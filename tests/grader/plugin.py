@@ -1,27 +1,33 @@
-"""The pytest plugin that grades: `--submission`, points per test, the learner's text
-for a failure, and the summary.
+"""The pytest plugin that grades.
+
+It has the option `--submission`, gives each test of tests/exercises its answer, its
+server and its points, runs it within limits, and reports a Result for it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import os
 import re
 import sys
+import warnings
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NoReturn
 
 import pytest
+from mock_server import MockServer
 
-from lessons.course.results import Result, explain, tally
+from lessons.course.exercises import ROOT
+from lessons.course.results import BORROWED, BROKEN, Result, explain, render, tally
 
 from . import sandbox
+from .answer import Answer, find
+from .diagnosis import NotRight, judge
+from .steps import log, logged_server
 
-if TYPE_CHECKING:
-    from .answers import Answer
-    from .feedback import Feedback
-
-ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "tests" / "exercises"
 NOT_RIGHT = "not right yet"
 _STEM = re.compile(r"test_(\d\d_\w+)")
@@ -29,18 +35,20 @@ _STEM = re.compile(r"test_(\d\d_\w+)")
 
 def add_options(parser: pytest.Parser) -> None:
     """Add --submission."""
-    group = parser.getgroup("exercises")
-    group.addoption(
+    parser.getgroup("exercises").addoption(
         "--submission",
         default="solutions",
         metavar="DIR",
-        help="the folder of answers to grade with tests/exercises, or one answer; default: solutions",
+        help="the folder of answers to grade with tests/exercises, or one answer; "
+        "default: solutions",
     )
 
 
 def submission(config: pytest.Config) -> Path:
-    """Return the folder, or the one file, to grade; a relative name is looked up here
-    and then in the repository.
+    """Return the folder, or the one file, to grade.
+
+    A relative name is looked up here, and then in the repository. Raises UsageError if
+    it is in neither.
     """
     name = config.getoption("--submission")
     for base in (config.invocation_params.dir, ROOT):
@@ -54,184 +62,244 @@ def submission(config: pytest.Config) -> Path:
 
 
 def exercise_of(path: Path) -> str:
-    """Return the exercise that a test file is about: 05_error_classes for
-    test_05_error_classes.py.
-    """
+    """Return the exercise of a test file: 05_topic for test_05_topic.py."""
     found = _STEM.fullmatch(path.stem)
     if not found:
         raise ValueError(f"{path.name} is not named after an exercise")
     return found[1]
 
 
-def answer_for(config: pytest.Config, test_file: Path) -> Answer:
-    """Return the answer that a test file judges."""
-    from .answers import Answer, find
+def result_of(report: pytest.TestReport) -> Result | None:
+    """Return the Result in a report; None if it has none, or is about a setup only."""
+    # A file that could not be collected has no properties.
+    properties = dict(getattr(report, "user_properties", ()))
+    if "result" not in properties or (report.when != "call" and not report.failed):
+        return None
+    return Result.from_json(properties["result"])
 
-    path, stem = submission(config), exercise_of(test_file)
-    shown = _shown(path, config)
+
+# --- what a test of an exercise is given: tests/exercises/conftest.py plugs it in ---
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest) -> Iterator[MockServer]:
+    """A fresh server for one test.
+
+    `@pytest.mark.server(latency=0.02)` gives it arguments.
+    """
+    marker = request.node.get_closest_marker("server")
+    with logged_server(marker.kwargs if marker else {}) as fresh:
+        yield fresh
+
+
+@pytest.fixture(autouse=True)
+def environment(server: MockServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of an answer: the server of this test, and no proxy."""
+    monkeypatch.setenv("OPENAI_API_KEY", server.api_key)
+    monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+    monkeypatch.setenv("OPENAI_MODEL", "mock-small")
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") and name.lower() != "no_proxy":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def answer(request: pytest.FixtureRequest) -> Answer:
+    """The answer to the exercise that the test file is named after.
+
+    It is loaded when the test begins.
+    """
+    path, stem = submission(request.config), exercise_of(request.path)
+    shown = _shown(path, request.config.invocation_params.dir)
     return find(path, stem, shown) if path.is_dir() else Answer(stem, path, shown)
 
 
-def _shown(path: Path, config: pytest.Config) -> str:
-    for base in (config.invocation_params.dir, ROOT):
+def _shown(path: Path, here: Path) -> str:
+    """Return how to call a file in a message: from here, or from the repository."""
+    for base in (here, ROOT):
         if path.is_relative_to(base):
             return path.relative_to(base).as_posix()
-    return os.path.relpath(path, config.invocation_params.dir).replace(os.sep, "/")
+    return os.path.relpath(path, here).replace(os.sep, "/")
+
+
+# --- what pytest asks while it runs ---
 
 
 class Grading:
-    """What pytest asks while it runs, here and in the workers of xdist."""
+    """Runs the tests of the exercises, and reports what they found.
+
+    With xdist there is one in every process, and one in the process that reports.
+    """
 
     def __init__(self, config: pytest.Config) -> None:
-        submission(
-            config
-        )  # refuses one that is not there, before any test or other process is begun
+        # Refuses a folder that is not there, before any other process is begun.
+        submission(config)
         self.config = config
         self.status: int | None = None
-        self.stopped: Counter[str] = (
-            Counter()
-        )  # how many tests of an exercise had to be stopped
-        self.passed: Counter[str] = Counter()  # how many of them passed
-        self.endless: dict[
-            str, Feedback
-        ] = {}  # the verdict on an answer that could not even be loaded in time
-        with config.pluginmanager.get_plugin(
-            "capturemanager"
-        ).global_and_fixture_disabled():
-            self.stderr = os.dup(
-                2
-            )  # where the last word of a process goes that had to be ended
+        # What the tests that have run, but were not reported yet, found.
+        self.results: dict[str, Result] = {}
+        # Verdicts on an answer that hold for all tests that are still to come.
+        self.final: dict[str, Result] = {}
+        # How many tests of an exercise had to be stopped, and how many passed.
+        self.stopped: Counter[str] = Counter()
+        self.passed: Counter[str] = Counter()
+        # Where the last word of a process goes that had to be ended.
+        capture = config.pluginmanager.get_plugin("capturemanager")
+        with capture.global_and_fixture_disabled():
+            self.stderr = os.dup(2)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Give each test its points; where one file is to be graded, leave the other
-        exercises out.
-        """
+        """Give each test its points, and leave out other exercises than the wanted."""
         own = [item for item in items if FOLDER in item.path.parents]
         if not own:
             return
         path, chosen = submission(self.config), self.config.getoption("keyword")
-        others: list[pytest.Item] = []
+        wanted = own
         if path.is_file():
-            others = [
-                item
-                for item in own
-                if exercise_of(item.path) not in f"{path.parent.name}/{path.name}"
-            ]
-        elif re.fullmatch(
-            r"\d\d", chosen
-        ):  # an exercise; pytest also takes test_status[404] for -k 04
-            others = [
-                item for item in own if not exercise_of(item.path).startswith(chosen)
-            ]
+            name = f"{path.parent.name}/{path.name}"
+            wanted = [item for item in own if exercise_of(item.path) in name]
+        elif re.fullmatch(r"\d\d", chosen):
+            # An exercise. For pytest, -k 04 means test_status[404] as well.
+            wanted = [item for item in own if exercise_of(item.path)[:2] == chosen]
+        others = [item for item in own if item not in wanted]
         if others:
             items[:] = [item for item in items if item not in others]
             self.config.hook.pytest_deselected(items=others)
         for item in own:
-            marker = item.get_closest_marker("points")
-            points = marker.args[0] if marker else 0
-            item.user_properties += [
-                ("exercise", exercise_of(item.path)),
-                ("points", points),
-            ]
+            test = _describe(item)
+            item.user_properties.append(("exercise", test.exercise))
+            item.user_properties.append(("points", test.points))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
+        """Load the answer and run the test on it; raise NotRight if it fails."""
+        given = pyfuncitem.funcargs.get("answer")
+        if not isinstance(given, Answer):
+            return None
+        test, stem = _describe(pyfuncitem), given.stem
+        if final := self.final.get(stem):
+            self._fail(pyfuncitem, final._replace(title=test.title, points=test.points))
+        wanted = inspect.signature(pyfuncitem.obj).parameters
+        arguments = {name: pyfuncitem.funcargs[name] for name in wanted}
+        marker = pyfuncitem.get_closest_marker("limit")
+        seconds = marker.args[0] if marker else sandbox.SECONDS
+        if self.stopped[stem] >= 2 and not self.passed[stem]:
+            # An answer that never ends would take minutes; most tests take under 0.3 s.
+            seconds *= 0.2
+
+        # A notebook may try things out while it is loaded.
+        is_script = given.path.suffix == ".py"
+        importing = sandbox.importing if is_script else contextlib.nullcontext
+
+        def run() -> None:
+            with given.loaded(importing):
+                pyfuncitem.obj(**arguments)
+
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            outcome = sandbox.run_limited(run, seconds, self.stderr, given.forbidden)
+        error, is_stopped = outcome.error, isinstance(outcome.error, sandbox.TimeLimit)
+        self.stopped[stem] += is_stopped
+        if isinstance(error, pytest.skip.Exception) and not given.passes(error):
+            raise error  # the test itself cannot run here
+        test = test._replace(notes=tuple(given.notes))
+        if not error and not outcome.tried:
+            self.passed[stem] += 1
+            self.results[pyfuncitem.nodeid] = test._replace(passed=True)
+            return True
+        verdict = judge(test, outcome, given, log, seconds, caught)
+        is_never_loaded = is_stopped and not given.is_loaded and not self.passed[stem]
+        if is_never_loaded or verdict.kind == BORROWED:
+            self.final[stem] = verdict
+        self._fail(pyfuncitem, verdict, error)
+
+    def _fail(
+        self, item: pytest.Item, result: Result, error: BaseException | None = None
+    ) -> NoReturn:
+        """Keep a result for the report, and fail the test."""
+        self.results[item.nodeid] = result
+        if self.config.getoption("tbstyle") == "auto":
+            # A traceback that nobody will see takes longer than most tests.
+            item.repr_failure = lambda _: ""
+        raise NotRight(result) from error
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo
-    ) -> Any:
-        """Put the learner's text in the place of a traceback, unless --tb asks for one."""
-        from .feedback import Feedback, render
-
-        error = call.excinfo.value if call.excinfo else None
-        if not isinstance(error, Feedback) or FOLDER not in item.path.parents:
-            return (yield)
-        is_for_learners = self.config.getoption("tbstyle") == "auto"
-        if is_for_learners:
-            item.repr_failure = lambda _: (
-                ""
-            )  # a traceback that nobody will see takes longer than most tests
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Any:
+        """Report a Result, with the learner's text unless --tb asks for a traceback."""
         report = yield
-        known = dict(item.user_properties)
-        marker = item.get_closest_marker("points")
-        error.hint = error.hint or (marker.kwargs.get("hint", "") if marker else "")
-        stem, points = known["exercise"], known["points"]
-        title = f"{stem}, {points} point{'s' * (points != 1)}: {error.title}"
-        for properties in (
-            item.user_properties,
-            report.user_properties,
-        ):  # --junitxml takes the former
-            properties.append(("kind", error.kind))
-        text = render(title, error, stem[:2], report.capstdout)
-        report.user_properties.append(("text", text))
-        if is_for_learners:
-            report.longrepr = text
+        result = self.results.pop(item.nodeid, None)
+        is_over = report.when == "call" or report.failed
+        if FOLDER not in item.path.parents or not is_over:
+            return report
+        item.__dict__.pop("repr_failure", None)
+        if result is None:
+            result = _describe(item)._replace(passed=report.passed)
+            if not report.passed:
+                result = result._replace(kind=BROKEN, saw=report.longreprtext)
+        if not result.passed and result.kind != BROKEN:
+            end = report.capstdout.splitlines()[-2:]
+            result = result._replace(printed="\n".join(end))
+            if self.config.getoption("tbstyle") == "auto":
+                report.longrepr = render(result)
+        found = [("kind", result.kind)] if result.kind else []
+        found.append(("result", result.to_json()))
+        item.user_properties += found  # --junitxml takes these
+        report.user_properties += found
         return report
 
     def pytest_report_teststatus(
         self, report: pytest.TestReport
     ) -> tuple[str, str, str] | None:
-        """Count a failed exercise under a name of its own, so that its text is not
-        shown among the tracebacks.
+        """Count an answer that is not right under a name of its own.
+
+        Its text is not shown among the tracebacks then.
         """
         if report.failed and isinstance(report.longrepr, str) and result_of(report):
             return NOT_RIGHT, "F", NOT_RIGHT.upper()
         return None
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Print for each exercise the first failure in full and the others a line each;
-        then the points.
-        """
+        """Print for each exercise what is not right yet, and then the points."""
         stats = terminalreporter.stats
-        reports = [
-            report
-            for key in ("passed", "failed", NOT_RIGHT)
-            for report in stats.get(key, [])
-        ]
-        results = sorted(
-            filter(None, map(result_of, reports)), key=lambda result: result.exercise
-        )
-        if not results or (
-            all(result.passed for result in results) and len(results) < len(reports) / 2
-        ):
+        keys = ("passed", "failed", NOT_RIGHT)
+        reports = [report for key in keys for report in stats.get(key, [])]
+        results = [result for report in reports if (result := result_of(report))]
+        results.sort(key=lambda result: result.exercise)
+        is_right = all(result.passed for result in results)
+        if not results or (is_right and len(results) < len(reports) / 2):
             return  # a run of the whole repository: nothing to say
         terminalreporter.section("exercises")
         for exercise in dict.fromkeys(result.exercise for result in results):
-            if lines := explain(
-                [result for result in results if result.exercise == exercise]
-            ):
+            lines = explain([one for one in results if one.exercise == exercise])
+            if lines:
                 terminalreporter.write_line("\n".join([*lines, ""]))
         terminalreporter.write_line("\n".join(tally(results)))
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_unconfigure(self) -> None:
-        """End the process where an answer left threads that never end; Python would
-        wait for them.
-        """
-        if self.status is not None and sandbox.is_stuck():
-            sys.stdout.flush()
-            os._exit(self.status)
-        os.close(self.stderr)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         """Remember the exit status for pytest_unconfigure."""
         self.status = int(exitstatus)
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """End the process where an answer left threads that never end.
 
-def result_of(report: pytest.TestReport) -> Result | None:
-    """Return what a report says about an exercise; None if it is about something else."""
-    properties = dict(
-        getattr(report, "user_properties", ())
-    )  # a file that could not be collected has none
-    if "exercise" not in properties or (report.when != "call" and not report.failed):
-        return None
-    text = properties.get("text") or str(report.longrepr) if report.failed else ""
-    notes = tuple(value for name, value in report.user_properties if name == "note")
+        Python would wait for them.
+        """
+        if self.status is not None and sandbox.is_stuck():
+            sys.stdout.flush()
+            os._exit(self.status)
+        os.close(self.stderr)
+
+
+def _describe(item: pytest.Item) -> Result:
+    """Return what is known of a test before it runs."""
+    marker = item.get_closest_marker("points")
+    docstring = inspect.getdoc(item.obj) or item.name
     return Result(
-        properties["exercise"],
-        properties["points"],
-        report.passed,
-        text,
-        properties.get("kind", ""),
-        notes,
+        exercise=exercise_of(item.path),
+        title=" ".join(docstring.partition("\n\n")[0].split()),
+        hint=marker.kwargs.get("hint", "") if marker else "",
+        points=marker.args[0] if marker else 0,
     )

@@ -1,19 +1,21 @@
-"""Run a test with a time limit and without the internet, whatever the answer does."""
+"""Run a test with a time limit, without the internet and without borrowed code."""
 
 import asyncio
 import ctypes
 import faulthandler
 import ipaddress
+import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from types import FrameType
+from pathlib import Path
+from types import FrameType, MappingProxyType
 from typing import Any, NamedTuple
 
 SECONDS = 5.0  # for one test
-# seconds more, after which the whole process is ended: nothing in it moves any more
+# So many seconds later the whole process is ended: nothing in it moves any more.
 _PATIENCE = 10.0
 _REAPER = "reaper"
 _CONNECTING = ("socket.connect", "socket.sendto", "socket.sendmsg")
@@ -36,9 +38,14 @@ class RanOnImport(Halt):
     """The answer sent a request while it was imported."""
 
 
+class Borrowed(Halt):
+    """The answer opened a file, as an import does, that it must do without."""
+
+
 class TimeLimit(Halt):
-    """The answer took too long; places are the files and lines in which it was,
-    innermost last.
+    """The answer took too long.
+
+    places: the files and lines in which it was, innermost last.
     """
 
     def __init__(self, places: list[tuple[str, int]]) -> None:
@@ -49,31 +56,38 @@ class TimeLimit(Halt):
 class _Guard:
     """What is forbidden now, and what was tried all the same.
 
-    One for the whole process, because a hook is for ever.
+    There is one for the whole process, because an audit hook is for ever.
     """
 
     is_on = is_importing = is_hooked = False
+    folders: Mapping[str, Path] = MappingProxyType({})
     tried: tuple[Halt, ...] = ()
 
 
 def _audit(event: str, args: tuple[Any, ...]) -> None:
     if not _Guard.is_on:
         return
-    if event in _CONNECTING or event in _LOOKING_UP:
-        host = args[1] if event in _CONNECTING else args[0]
-        host = (
-            host[0]
-            if isinstance(host, tuple)
-            else None
-            if event in _CONNECTING
-            else host
-        )
+    if event in _CONNECTING:
+        # The address of a Unix socket is no tuple: it has no host.
+        host = args[1][0] if isinstance(args[1], tuple) else None
         if not _is_here(host):
             _forbid(ReachedOut(_text(host)))
         elif _Guard.is_importing and event == "socket.connect" and host is not None:
             _forbid(RanOnImport())
+    elif event in _LOOKING_UP and not _is_here(args[0]):
+        _forbid(ReachedOut(_text(args[0])))
     elif event == "builtins.input":
         _forbid(AskedForInput())
+    elif event == "open" and isinstance(args[0], str | bytes):
+        path = Path(os.path.realpath(os.fsdecode(args[0])))
+        for name, folder in _Guard.folders.items():
+            if folder in path.parents:
+                _forbid(Borrowed(name))
+
+
+def named_in(module: str, names: Iterable[str]) -> str:
+    """Return which of the names is a part of the name of a module; "" for none."""
+    return next((name for name in names if name in module.split(".")), "")
 
 
 def _forbid(halt: Halt) -> None:
@@ -110,8 +124,9 @@ def importing() -> Iterator[None]:
 
 
 class Outcome(NamedTuple):
-    """How a function ended: with what exception, and what was tried in it though it is
-    forbidden.
+    """How a function ended.
+
+    error: the exception that ended it. tried: what it did though it is forbidden.
     """
 
     error: BaseException | None
@@ -119,14 +134,19 @@ class Outcome(NamedTuple):
 
 
 def run_limited(
-    function: Callable[[], None], seconds: float = SECONDS, log: int | None = None
+    function: Callable[[], None],
+    seconds: float = SECONDS,
+    log: int | None = None,
+    folders: Mapping[str, Path] = MappingProxyType({}),
 ) -> Outcome:
-    """Run a function in a thread of its own, and stop it after the seconds; the error
-    then is a TimeLimit.
+    """Run a function in a thread of its own, and stop it after the seconds.
 
-    A thread, because that can be given up on every system, whatever it waits for. What
-    holds all threads back, as an endless loop inside one call of a C function, ends the
-    process instead, with a traceback in log (a file descriptor).
+    The error is a TimeLimit then. A thread, because that can be given up on every
+    system, whatever it waits for. What holds all threads back, as an endless loop
+    inside one call of a C function, ends the process instead, with a traceback in log
+    (a file descriptor).
+
+    folders: of which no file may be opened, by the names of the modules in them.
     """
     if not _Guard.is_hooked:
         sys.addaudithook(_audit)
@@ -142,7 +162,13 @@ def run_limited(
 
     before = set(threading.enumerate())
     thread = threading.Thread(target=target, name="answer", daemon=True)
-    _Guard.tried, _Guard.is_on = (), True
+    # A module that was imported before would be had without opening its file.
+    hidden = {
+        name: sys.modules.pop(name)
+        for name in list(sys.modules)
+        if named_in(name, folders)
+    }
+    _Guard.tried, _Guard.folders, _Guard.is_on = (), folders, True
     if log is not None:
         faulthandler.dump_traceback_later(seconds + _PATIENCE, exit=True, file=log)
     try:
@@ -156,6 +182,7 @@ def run_limited(
         if log is not None:
             faulthandler.cancel_dump_traceback_later()
         _Guard.is_on = False
+        sys.modules.update(hidden)
     return Outcome(raised[0] if raised else None, _Guard.tried)
 
 
@@ -165,28 +192,24 @@ def run_limited(
 def _where(
     thread: threading.Thread, before: set[threading.Thread]
 ) -> list[tuple[str, int]]:
-    """Return files and lines of the threads begun since, of this one, and of the tasks
-    of their event loops.
+    """Return files and lines of a thread, innermost last.
 
-    Innermost last: the learner's line is the last one in a file of theirs.
+    Before them come those of the other threads begun since, after them those of the
+    tasks of their event loops: the learner's line is the last one in a file of theirs.
     """
     stacks = sys._current_frames()
-    others = [
-        other
-        for other in threading.enumerate()
-        if other not in before and other is not thread
-    ]
+    others = [one for one in threading.enumerate() if one not in {*before, thread}]
     frames = [
         frame
         for one in [*others, thread]
         for frame in _outer_frames(stacks.get(one.ident or 0))
     ]
-    loops = [
-        frame.f_locals.get("self")
-        for frame in frames
-        if frame.f_code.co_name == "run_forever"
-    ]
-    for loop in loops:
+    for frame in frames[:]:
+        loop = (
+            frame.f_locals.get("self")
+            if frame.f_code.co_name == "run_forever"
+            else None
+        )
         if isinstance(loop, asyncio.AbstractEventLoop):
             for task in asyncio.all_tasks(loop):
                 frames += _inner_frames(task.get_coro())
@@ -205,13 +228,10 @@ def _inner_frames(coroutine: Any) -> list[FrameType]:
     """Return the frames of a coroutine and of those that it waits for."""
     stack: list[FrameType] = []
     while coroutine is not None:
-        frame = getattr(coroutine, "cr_frame", None) or getattr(
-            coroutine, "ag_frame", None
-        )
+        kind = "ag" if hasattr(coroutine, "ag_frame") else "cr"
+        frame = getattr(coroutine, f"{kind}_frame", None)
         stack += [frame] if frame else []
-        coroutine = getattr(coroutine, "cr_await", None) or getattr(
-            coroutine, "ag_await", None
-        )
+        coroutine = getattr(coroutine, f"{kind}_await", None)
     return stack
 
 
@@ -221,8 +241,8 @@ def _inner_frames(coroutine: Any) -> list[FrameType]:
 class _Ended(Halt):
     """Raised in a thread that is to end.
 
-    If a bare `except:` catches it, the next line there raises again: this is made in
-    that thread, and sees to it.
+    If a bare `except:` catches it, the next line there raises again: an _Ended is made
+    in that thread, and sees to it.
     """
 
     def __init__(self) -> None:
@@ -242,21 +262,21 @@ def _end_line(frame: FrameType, event: str, _: Any) -> Any:
 
 
 def _is_own(frame: FrameType) -> bool:
-    """Say whether a frame is not of a library, which has to be left to tidy up, nor of
-    this file.
+    """Say whether a frame is of the answer or the tests.
+
+    A library has to be left to tidy up, and this file too.
     """
     name = frame.f_code.co_filename
     return name != __file__ and not name.startswith((sys.prefix, sys.base_prefix, "<"))
 
 
-_doomed: set[threading.Thread] = (
-    set()
-)  # for ever: what an exception at any line left behind may hold others up
+# Threads that have to end. They stay here for ever, since what an exception at any line
+# left behind may hold others up.
+_doomed: set[threading.Thread] = set()
 
 
 class _Hooks:
-    """What Python reports uncaught exceptions to, but for those in threads that have to
-    end.
+    """What Python reports uncaught exceptions to, but not those of doomed threads.
 
     pytest has put its own there, and would blame the next test.
     """
@@ -267,12 +287,11 @@ class _Hooks:
     def install(cls) -> None:
         """Stand before the hooks of pytest, which are new ones in every run."""
         if threading.excepthook != cls.report:
-            cls.of_threads, threading.excepthook = threading.excepthook, cls.report
+            cls.of_threads = threading.excepthook
+            threading.excepthook = cls.report
         if sys.unraisablehook != cls.report_finalizer:
-            cls.of_finalizers, sys.unraisablehook = (
-                sys.unraisablehook,
-                cls.report_finalizer,
-            )
+            cls.of_finalizers = sys.unraisablehook
+            sys.unraisablehook = cls.report_finalizer
 
     @classmethod
     def report(cls, args: threading.ExceptHookArgs) -> None:
@@ -293,27 +312,24 @@ def _end(before: set[threading.Thread]) -> None:
     One that waits (for a socket, in a sleep) ends when that returns; until then it does
     no harm.
     """
-    new = [
-        one
-        for one in threading.enumerate()
-        if one not in before and one.name not in ("mock-server", _REAPER)
-    ]
-    _doomed.update(new)
+    new = set(threading.enumerate()) - before
+    _doomed.update(one for one in new if one.name not in ("mock-server", _REAPER))
     _Hooks.install()
     if not any(one.name == _REAPER for one in threading.enumerate()):
         threading.Thread(target=_reap, name=_REAPER, daemon=True).start()
 
 
 def is_stuck() -> bool:
-    """Say whether Python may not end by itself: it waits for the threads of an
-    executor, daemons or not.
+    """Say whether Python may not end by itself.
+
+    It waits for the threads of an executor, daemons or not.
     """
     return any(one.is_alive() for one in _doomed)
 
 
 def _reap() -> None:
-    # enumerate() and not is_alive(), which may be wrong for ever here, while the
-    # thread's number is another one's.
+    # Not is_alive(): that may be wrong for ever here, while another thread has the
+    # number of this one.
     while running := _doomed.intersection(threading.enumerate()):
         for one in running:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(

@@ -1,168 +1,109 @@
-"""A class or function has one definition in all notebooks and scripts that define it.
+"""A notebook builds the definitions of its own module, word for word, and no others.
 
-A lesson that is about changing an earlier definition says so, in a comment on the line
-above the new one:
-
-    # Replaces retry: now it waits as long as the server asks.
-
-From there on, the new definition is the one that all later lessons have to repeat.
+The modules of lesson NN are those of lessons/robust_client whose docstring begins with
+"Lesson NN".
 """
 
 import ast
 import difflib
 import re
-from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from tests.lesson_files import NOTEBOOKS, SCRIPTS, code_of, parse
+from tests.lesson_files import NOTEBOOKS, ROOT, SCRIPTS, code_of, parse, stems
 
-OWN = {"main"}  # every script has its own
-MARKER = re.compile(r"#\s*Replaces (\w+):\s+\S")
-
-
-class Definition(NamedTuple):
-    """A top-level class or function: where it is, its code without comments, whether it
-    replaces an earlier one.
-    """
-
-    name: str
-    where: str
-    code: str
-    replaces: bool
+MODULES = sorted((ROOT / "lessons" / "robust_client").glob("[a-z]*.py"))
+Definitions = dict[str, ast.stmt]
 
 
-def definitions(code: str, where: str) -> list[Definition]:
-    """Return the top-level definitions of a script or a cell."""
-    lines, found = code.splitlines(), []
+def definitions(code: str) -> Definitions:
+    """Return the functions, classes and constants that code defines at the top."""
+    found: Definitions = {}
     for node in parse(code).body:
-        if (
-            isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-            and node.name not in OWN
-        ):
-            first = min(
-                [node.lineno, *(decorator.lineno for decorator in node.decorator_list)]
-            )
-            marker = MARKER.match(lines[first - 2]) if first > 1 else None
-            is_marked = bool(marker) and marker[1] == node.name
-            found.append(Definition(node.name, where, ast.unparse(node), is_marked))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found[node.name] = node
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).isupper():
+            found[ast.unparse(node.targets[0])] = node
     return found
 
 
-def read(path: Path) -> list[Definition]:
-    """Return the top-level definitions of a script or a notebook, in their order."""
-    return [found for code in code_of(path) for found in definitions(code, path.name)]
+def lesson_of(module: Path) -> str:
+    """Return the number of the lesson that builds a module, "05"."""
+    docstring = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or ""
+    number = re.match(r"Lesson (\d\d)\b", docstring)
+    assert number, f"the docstring of {module.name} does not begin with Lesson NN"
+    return number[1]
 
 
-def drift(lessons: Iterable[list[list[Definition]]]) -> list[str]:
-    """Return what differs.
+def differences(cells: list[str], own: Definitions, others: Definitions) -> list[str]:
+    """Return what is not as it should be in the cells of a notebook.
 
-    A lesson is a list of files, a file a list of definitions, in the order of the
-    course.
+    own: the definitions of its modules. others: those of all other lessons.
     """
-    wrong: list[str] = []
-    current: dict[str, Definition] = {}
-    for files in lessons:
-        versions = [follow(file, current, wrong) for file in files]
-        for version in versions:
-            for name, definition in version.items():
-                twin = versions[0].get(name)
-                if twin and twin.code != definition.code:
-                    wrong.append(difference(twin, definition))
-        for version in reversed(versions):
-            current |= version
-    return wrong
+    wrong, seen = [], set()
+    for cell in cells:
+        for name, node in definitions(cell).items():
+            seen.add(name)
+            if name in own and ast.dump(node) != ast.dump(own[name]):
+                there, here = ast.unparse(own[name]), ast.unparse(node)
+                lines = difflib.unified_diff(
+                    there.splitlines(), here.splitlines(), "module", "notebook", n=0
+                )
+                wrong.append("\n".join([f"{name} differs:", *lines]))
+            elif name in others and name not in own and not name.isupper():
+                wrong.append(f"{name} is another lesson's: import it")
+    return wrong + [f"{name} is in no cell" for name in own if name not in seen]
 
 
-def follow(
-    file: list[Definition], current: dict[str, Definition], wrong: list[str]
-) -> dict[str, Definition]:
-    """Return the last version of each name that a file defines; add what contradicts
-    the versions so far to wrong.
-    """
-    own: dict[str, Definition] = {}
-    for definition in file:
-        earlier = own.get(definition.name) or current.get(definition.name)
-        if definition.replaces and not earlier:
-            wrong.append(
-                f"{definition.where} says it replaces {definition.name}, which no "
-                "earlier lesson defines"
-            )
-        elif definition.replaces and earlier.code == definition.code:
-            wrong.append(
-                f"{definition.where} says it replaces {definition.name}, but repeats "
-                f"that of {earlier.where}"
-            )
-        elif earlier and not definition.replaces and earlier.code != definition.code:
-            wrong.append(difference(earlier, definition))
-        own[definition.name] = definition
-    return own
+def by_lesson() -> dict[str, Definitions]:
+    """Return the definitions of all modules, by the number of their lesson."""
+    found: dict[str, Definitions] = {}
+    for module in MODULES:
+        if module.stem != "__init__":
+            code = module.read_text(encoding="utf-8")
+            found.setdefault(lesson_of(module), {}).update(definitions(code))
+    return found
 
 
-def difference(one: Definition, other: Definition) -> str:
-    """Return the lines in which two definitions differ."""
-    lines = difflib.unified_diff(
-        one.code.split("\n"),
-        other.code.split("\n"),
-        one.where,
-        other.where,
-        lineterm="",
-        n=1,
-    )
-    return f"{one.name} has two definitions:\n" + "\n".join(lines)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=stems(NOTEBOOKS))
+def test_notebook_builds_its_module(path: Path) -> None:
+    """Each definition of a lesson's modules is in its notebook, to the letter."""
+    known = by_lesson()
+    own = known.pop(path.name[:2], {})
+    others = {name: node for lesson in known.values() for name, node in lesson.items()}
+    wrong = differences(code_of(path), own, others)
+    assert not wrong, f"{path.name}:\n" + "\n".join(wrong)
 
 
-def test_one_name_has_one_definition() -> None:
-    """No definition differs between a notebook and its script, or from one lesson to a
-    later one, unless it says so.
-    """
-    stems = sorted({path.stem for path in NOTEBOOKS + SCRIPTS})
-    lessons = [
-        [read(path) for path in NOTEBOOKS + SCRIPTS if path.stem == stem]
-        for stem in stems
-    ]
-    wrong = drift(lessons)
-    assert not wrong, "\n\n".join(wrong)
+@pytest.mark.parametrize("path", SCRIPTS, ids=stems(SCRIPTS))
+def test_script_restates_nothing(path: Path) -> None:
+    """A script defines no name that a module has: it imports that."""
+    known = {name for names in by_lesson().values() for name in names}
+    known = {name for name in known if not name.isupper()}
+    again = known & definitions(path.read_text(encoding="utf-8")).keys() - {"main"}
+    assert not again, f"{path.name} defines {sorted(again)} anew: import them"
 
 
-ASK = "def ask(prompt):\n    return post(prompt)"
-OTHER = ASK.replace("post", "get")
-NEW = f"# Replaces ask: now by GET.\n{OTHER}"
+ADD = "def add(a, b):\n    '''Add.'''\n    return a + b"
+TAX = "TAX = 3"
 
 
 @pytest.mark.parametrize(
-    ("lessons", "words"),
+    ("cells", "word"),
     [
-        ([[ASK, ASK], [ASK]], []),
-        ([[ASK, ASK + "  # a comment"]], []),
-        ([[ASK, OTHER]], ["+    return get(prompt)"]),
-        ([[ASK], [OTHER]], ["+    return get(prompt)"]),
-        ([[f"{ASK}\n{OTHER}"]], ["+    return get(prompt)"]),
-        ([[ASK], [NEW, NEW], [OTHER]], []),
-        ([[ASK], [NEW, NEW], [ASK]], ["+    return post(prompt)"]),
-        ([[ASK], [NEW, ASK]], ["+    return post(prompt)"]),
-        ([[f"{ASK}\n{NEW}", ASK], []], ["+    return post(prompt)"]),
-        ([[NEW]], ["no earlier lesson defines"]),
-        ([[ASK], [f"# Replaces ask: no.\n{ASK}"]], ["repeats that of"]),
-        ([["def main():\n    a()", "def main():\n    b()"]], []),
-        (
-            [["@once\nclass A:\n    '''One.'''", "@once\nclass A:\n    '''Two.'''"]],
-            ['+    """Two."""'],
-        ),
+        ([ADD, TAX], ""),
+        ([f"x = 1\n\n\n{ADD}  # fine", f"{TAX}\nadd(1, 2)"], ""),
+        ([ADD], "TAX is in no cell"),
+        ([ADD.replace("a + b", "b + a"), TAX], "+    return b + a"),
+        ([ADD.replace("Add.", "Sum."), TAX], "Sum"),
+        ([ADD, "TAX = 4"], "+TAX = 4"),
+        ([ADD, TAX, "class Other:\n    pass"], "Other is another lesson's"),
     ],
 )
-def test_drift_is_noticed(lessons: list[list[str]], words: list[str]) -> None:
-    """Made-up lessons: equal definitions and announced changes pass, all others are
-    reported once.
-    """
-    files = [
-        [definitions(code, f"lesson {n} file {m}") for m, code in enumerate(codes)]
-        for n, codes in enumerate(lessons)
-    ]
-    wrong = drift(files)
-    assert len(wrong) == len(words), wrong
-    assert all(
-        word in complaint for word, complaint in zip(words, wrong, strict=True)
-    ), wrong
+def test_drift_is_noticed(cells: list[str], word: str) -> None:
+    """Equal definitions pass; a difference, a gap and a restatement are reported."""
+    own = definitions(f"{ADD}\n{TAX}")
+    others = definitions("class Other:\n    '''Elsewhere.'''")
+    wrong = "\n".join(differences(cells, own, others))
+    assert bool(wrong) == bool(word) and word in wrong, wrong

@@ -136,7 +136,7 @@ def test_a_file_without_base_url_means_the_mock(
     text: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """OPENAI_BASE_URL is the switch: absent, empty or commented out, the mock answers."""
+    """OPENAI_BASE_URL is the switch: without it, or empty, the mock server answers."""
     write(text.replace("\n", "\n# ") if text.startswith("#") else text)
     choose_endpoint(server)
     assert capsys.readouterr().out == MOCK_LINE

@@ -74,7 +74,7 @@ def test_users_of_httpx_are_found(tmp_path: Path) -> None:
     users = {
         "a.py": "import httpx",
         "b.py": "import os\n\n\ndef f():\n    from httpx import Client",
-        "c.ipynb": "%matplotlib inline\nimport httpx as h\nawait h.AsyncClient().get(url)",
+        "c.ipynb": "%matplotlib inline\nimport httpx as h\nawait h.AsyncClient().get()",
     }
     others = {
         "d.py": "import httpx_sse",
@@ -95,7 +95,8 @@ def test_script_and_notebook_get_httpx2(tmp_path: Path) -> None:
     """What runs this way has httpx2 under the name of httpx, and an error in it is
     noticed.
     """
-    code = "import httpx, sys\nassert httpx.Client.__module__.startswith('httpx2'), httpx\n"
+    code = "import httpx, sys\n"
+    code += "assert httpx.Client.__module__.startswith('httpx2'), httpx\n"
     script, notebook = tmp_path / "a.py", tmp_path / "a.ipynb"
     script.write_text(code + "sys.exit(f'{sys.argv} {__name__} {sys.path[0]}')")
     assert run("-c", RUNNER, script).stderr == f"{[str(script)]} __main__ {tmp_path}\n"

@@ -44,7 +44,7 @@ Notebook = dict[str, Any]
 
 
 def clean_run(notebook: Notebook) -> list[str]:
-    """The code cells were run once each, from the first to the last, and none is empty."""
+    """The code cells ran once each, from the first to the last, and none is empty."""
     code = cells(notebook, "code")
     counts = [cell["execution_count"] for cell in code]
     wrong = (
@@ -441,7 +441,7 @@ def test_check_notices(name: str) -> None:
     ],
 )
 def test_live_hosts(text: str, hosts: list[str]) -> None:
-    """Addresses of this machine and reserved names are no live hosts, all others are."""
+    """Hosts of this machine and reserved names are not live, all others are."""
     assert live_hosts(text) == hosts
 
 

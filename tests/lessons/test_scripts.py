@@ -34,16 +34,29 @@ blocked, report = json.loads(os.environ["ISOLATION"])
 class FirstGroupOnly(importlib.machinery.PathFinder):
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        return None if name.partition(".")[0] in blocked else super().find_spec(name, path, target)
+        is_blocked = name.partition(".")[0] in blocked
+        return None if is_blocked else super().find_spec(name, path, target)
+
+def is_helper(folder):
+    return os.path.isdir(os.path.join(folder, "mock_server"))
+
+def is_editable(finder):
+    return "__editable__" in getattr(finder, "__module__", "")
 
 def write_report():
-    files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+    files = {}
+    for name, module in sys.modules.items():
+        if getattr(module, "__file__", None):
+            files[name] = module.__file__
     with open(report, "w", encoding="utf-8") as file:
-        json.dump({name: path for name, path in files.items() if path}, file)
+        json.dump(files, file)
 
-sys.path[:] = [folder for folder in sys.path if not os.path.isdir(os.path.join(folder, "mock_server"))]
-others = [finder for finder in sys.meta_path if "__editable__" not in getattr(finder, "__module__", "")]
-sys.meta_path[:] = [FirstGroupOnly if finder is importlib.machinery.PathFinder else finder for finder in others]
+finders = [FirstGroupOnly]
+for finder in sys.meta_path:
+    if finder is not importlib.machinery.PathFinder and not is_editable(finder):
+        finders.insert(-1, finder)
+sys.path[:] = [folder for folder in sys.path if not is_helper(folder)]
+sys.meta_path[:] = finders
 atexit.register(write_report)
 """
 
@@ -118,7 +131,7 @@ def sample_run(docstring: str) -> str:
 
 
 def trim(output: str) -> str:
-    """Return an output as a docstring can hold it: without spaces at the ends of lines."""
+    """Return an output as a docstring holds it: without spaces at the ends of lines."""
     return "\n".join(
         line.rstrip() for line in sanitize(output).strip("\n").splitlines()
     )

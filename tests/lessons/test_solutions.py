@@ -7,12 +7,16 @@ further, with data that hypothesis makes up, and always the same of it.
 
 import ast
 import asyncio
-import importlib.util
+import functools
+import importlib
+import inspect
 import itertools
+import json
 import math
 import os
 import random
 import selectors
+import signal
 import sys
 import threading
 import time
@@ -21,15 +25,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import httpx
 import pytest
+import requests
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mock_server import MockServer, fault
+from robust_client import limits
 
-from tests.lesson_files import ROOT
+from tests.lesson_files import ROOT, load
+from tests.lessons.test_failures import unknown_certificate
+from tests.lessons.test_keys import all_said
 
 SOLUTIONS = sorted((ROOT / "solutions").glob("[0-9][0-9]_*.py"))
 STUBS = sorted((ROOT / "lessons" / "exercises").glob("[0-9][0-9]_*.py"))
@@ -37,24 +45,14 @@ settings.register_profile("course", derandomize=True, deadline=None, max_example
 settings.load_profile("course")
 
 
-def load(stem: str) -> ModuleType:
-    """Return a solution as a module."""
-    spec = importlib.util.spec_from_file_location(
-        f"solution_{stem}", ROOT / "solutions" / f"{stem}.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclass looks for it
-    spec.loader.exec_module(module)
-    return module
-
-
-get = load("01_basic_get")
-methods = load("02_methods_and_auth")
-client = load("03_sync_client")
-retry = load("06_retry_decorator")
-sse = load("07_sse_streaming")
-limiter = load("08_rate_limiter")
-batching = load("04_async_batching")
+get = load(ROOT / "solutions" / "01_basic_get.py")
+methods = load(ROOT / "solutions" / "02_methods_and_auth.py")
+client = load(ROOT / "solutions" / "03_sync_client.py")
+errors = load(ROOT / "solutions" / "05_error_classes.py")
+retry = load(ROOT / "solutions" / "06_retry_decorator.py")
+sse = load(ROOT / "solutions" / "07_sse_streaming.py")
+limiter = load(ROOT / "solutions" / "08_rate_limiter.py")
+batching = load(ROOT / "solutions" / "04_async_batching.py")
 
 
 # --- stub and solution ----------------------------------------------------------------
@@ -427,28 +425,22 @@ def test_no_value_raises(text: str) -> None:
 
 
 NO_RETRY_AFTER = [
-    *["-1", "1.5", "+3", "1e3", "٣", "soon", "", "1 2", None, 5, b"5"],
-    *[
-        "Sun, 31 Feb 2027 08:49:37 GMT",
-        "Mon, 23 Nov 2026 24:00:00 GMT",
-        "Mon, 23 Nov 2026 07:60:00 GMT",
-    ],
-    *[
-        "Mon, 23 Nov 2026 07:00:61 GMT",
-        "Mon, 23 Nov 2026 07:00:00",
-        "Mon, 23 Nov 2026 07:00:00 CET",
-    ],
-    *[
-        "Mon, 00 Nov 2026 07:00:00 GMT",
-        "Sun, 06 Nov 0000 08:49:37 GMT",
-        "x Mon, 23 Nov 2026 07:00:00 GMT",
-    ],
+    *["-1", "1.5.0", "+3", "1e3", "٣", "soon", "", "1 2", None, 5, b"5"],
+    "Sun, 31 Feb 2027 08:49:37 GMT",
+    "Mon, 23 Nov 2026 24:00:00 GMT",
+    "Mon, 23 Nov 2026 07:60:00 GMT",
+    "Mon, 23 Nov 2026 07:00:61 GMT",
+    "Mon, 23 Nov 2026 07:00:00",
+    "Mon, 23 Nov 2026 07:00:00 CET",
+    "Mon, 00 Nov 2026 07:00:00 GMT",
+    "Sun, 06 Nov 0000 08:49:37 GMT",
+    "x Mon, 23 Nov 2026 07:00:00 GMT",
 ]
 
 
 @pytest.mark.parametrize("text", NO_RETRY_AFTER, ids=repr)
 def test_what_is_no_retry_after(text: Any) -> None:
-    """What is neither whole seconds nor a date of RFC 9110 is None."""
+    """What is neither seconds nor a date of RFC 9110 is None."""
     assert retry.parse_retry_after(text) is None
 
 
@@ -628,7 +620,7 @@ def test_retries_are_not_chained() -> None:
     ],
 )
 def test_numbers_below_zero(options: dict[str, Any]) -> None:
-    """A setting below zero, or none at all, is a ValueError before anything is called."""
+    """A setting below zero, or nan, is a ValueError before anything is called."""
     with pytest.raises(ValueError, match=next(iter(options))):
         retry.retry_on_error(**options)
 
@@ -819,6 +811,584 @@ def test_long_line_takes_linear_time() -> None:
     assert large < 12 * max(small, 0.001), "16 times as long would be quadratic"
 
 
+# --- 03 to 07: what real servers send, design/field_reports.md ------------------------
+
+KEY = "sk-not-a-real-key-000"
+HELLO = [{"role": "user", "content": "Say hello"}]
+ANSWER = "Hello! 你好! 👋"
+STOPPED = "the model stopped working while it answered"
+CHATS = ("03", "04", "05", "07")  # the exercises that send a chat request
+# What each raises for an answer that is none.
+FAILED = {
+    "03": (ValueError, requests.HTTPError),
+    "04": batching.CallError,
+    "05": errors.APIError,
+    "07": sse.StreamError,
+}
+
+
+@pytest.fixture
+def keyed() -> Iterator[MockServer]:
+    """A server that answers ANSWER, and accepts a key that no other text contains."""
+    with MockServer(api_key=KEY) as server:
+        server.on().reply(text=ANSWER)
+        yield server
+
+
+def ask(number: str, url: str, key: str = KEY) -> str:
+    """Ask with the solution of this number; return the answer, or raise its error."""
+    account = {"base_url": url, "api_key": key, "model": "mock-small"}
+    if number == "03":
+        with client.ChatClient(**account) as chat:
+            return chat.ask("Say hello")
+    if number == "04":
+        [result] = asyncio.run(batching.ask_all(["Say hello"], **account))
+        if isinstance(result, Exception):
+            raise result
+        return result
+    if number == "05":
+        headers = {"Authorization": f"Bearer {key}"}
+        body = {"model": "mock-small", "messages": HELLO}
+        response = errors.call(
+            "POST", f"{url}/chat/completions", json=body, headers=headers
+        )
+        return response.json()["choices"][0]["message"]["content"]
+    return "".join(sse.stream_chat(HELLO, **account))
+
+
+@pytest.mark.parametrize("number", CHATS)
+@pytest.mark.parametrize("shape", fault.SHAPES)
+def test_error_inside_a_200(number: str, shape: str, keyed: MockServer) -> None:
+    """An error inside a 200, in any shape, is a failure with the server's words."""
+    keyed.script(fault.stream_error(shape=shape, done=True))
+    with pytest.raises(FAILED[number]) as raised:
+        ask(number, keyed.base_url)
+    assert STOPPED in str(raised.value) or shape == "finish"
+    if number == "05":
+        assert type(raised.value) is errors.ServerError
+    assert not isinstance(raised.value, sse.IncompleteStreamError)
+
+
+def test_models_of_a_server_that_fails(keyed: MockServer) -> None:
+    """An error in place of the list of models is a ValueError with its words."""
+    keyed.script(fault.status(200, body={"error": "out of memory"}))
+    with (
+        client.ChatClient(KEY, keyed.base_url, "mock-small") as chat,
+        pytest.raises(ValueError, match="out of memory"),
+    ):
+        chat.models()
+
+
+PARTS = [
+    {"type": "text", "text": "Hel"},
+    {"type": "reasoning", "text": "Greet?"},
+    {"type": "image_url", "image_url": {"url": "data:,"}},
+    {"type": "text", "text": "lo"},
+]
+
+
+@pytest.mark.parametrize("number", ["03", "04", "07"])
+def test_content_as_parts(number: str, keyed: MockServer) -> None:
+    """Content as a list of parts is the text of its text parts, and no other."""
+    keyed.script(fault.parts())
+    assert ask(number, keyed.base_url) == ANSWER
+    choice = {"index": 0, "finish_reason": "stop", "message": {"content": PARTS}}
+    choice["delta"] = choice["message"]
+    reply: Any = {"choices": [choice]}
+    if number == "07":
+        reply = f"data: {json.dumps(reply)}\n\n"
+    keyed.script(
+        fault.status(200, body=reply, headers=EVENTS if number == "07" else {})
+    )
+    assert ask(number, keyed.base_url) == "Hello"
+
+
+@pytest.mark.parametrize("number", ["03", "04", "07"])
+@pytest.mark.parametrize("content", [5, [5], [{"type": "text", "text": 5}]], ids=repr)
+def test_content_that_is_no_text(number: str, content: Any, keyed: MockServer) -> None:
+    """Content that is neither text nor parts is a failure, and no answer."""
+    choice = {"message": {"content": content}, "delta": {"content": content}}
+    reply: Any = {"choices": [choice]}
+    if number == "07":
+        reply = f"data: {json.dumps(reply)}\n\ndata: [DONE]\n\n"
+    keyed.script(
+        fault.status(200, body=reply, headers=EVENTS if number == "07" else {})
+    )
+    with pytest.raises(FAILED[number]):
+        ask(number, keyed.base_url)
+
+
+EVENTS = {"Content-Type": "text/event-stream"}
+GOOD_ENDS = [
+    *[fault.finish("eos_token"), fault.finish("STOP"), fault.finish(None)],
+    *[fault.omit("finish_reason"), fault.omit("usage")],
+]
+
+
+@pytest.mark.parametrize("number", ["03", "04", "07"])
+@pytest.mark.parametrize("end", GOOD_ENDS, ids=str)
+def test_other_words_for_the_end(
+    number: str, end: fault.Fault, keyed: MockServer
+) -> None:
+    """An answer is whole with another finish_reason, and without one or usage."""
+    keyed.script(end)
+    assert ask(number, keyed.base_url) == ANSWER
+
+
+@pytest.mark.parametrize("number", ["03", "04"])
+@pytest.mark.parametrize("reason", ["length", "content_filter", "error"])
+def test_half_an_answer(number: str, reason: str, keyed: MockServer) -> None:
+    """A finish_reason that means half an answer is a failure that names it."""
+    keyed.script(fault.finish(reason))
+    with pytest.raises(FAILED[number], match=reason):
+        ask(number, keyed.base_url)
+
+
+@pytest.mark.parametrize("number", ["03", "04", "07"])
+def test_null_as_content(number: str, keyed: MockServer) -> None:
+    """Null is "" in a conversation and in a stream, and a failure in a batch."""
+    keyed.script(fault.no_content())
+    if number == "04":
+        with pytest.raises(batching.CallError):
+            ask(number, keyed.base_url)
+    else:
+        assert ask(number, keyed.base_url) == ""
+
+
+@pytest.mark.parametrize("number", ["03", "04", "05"])
+@pytest.mark.parametrize("kind", ["text/plain", "application/json; charset=ISO-8859-1"])
+def test_json_is_utf_8(number: str, kind: str, keyed: MockServer) -> None:
+    """JSON is read as UTF-8, whatever the header says."""
+    keyed.script(fault.content_type(kind))
+    assert ask(number, keyed.base_url) == ANSWER
+    body = {"error": {"message": "请稍候"}}
+    keyed.script(fault.status(400, body=body) + fault.content_type(kind))
+    with pytest.raises(FAILED[number], match="请稍候"):
+        ask(number, keyed.base_url)
+
+
+@pytest.mark.parametrize("number", CHATS)
+@pytest.mark.parametrize("code", [302, 307, 308])
+def test_redirect_is_not_followed(
+    number: str, code: int, keyed: MockServer, server: MockServer
+) -> None:
+    """A redirect is an error that names its host, and that host sees nothing."""
+    place = f"{server.url}/v1/chat/completions"
+    keyed.script(fault.status(code, headers={"Location": place}))
+    with pytest.raises(FAILED[number], match=f"{code}.*redirected to 127.0.0.1"):
+        ask(number, keyed.base_url)
+    assert (len(keyed.records), server.records) == (1, [])
+
+
+@pytest.mark.parametrize("number", CHATS)
+@pytest.mark.parametrize("place", ["http://[", "/v1/elsewhere", ""])
+def test_odd_redirects(number: str, place: str, keyed: MockServer) -> None:
+    """A redirect without a host, or to what is no address, is a failure too."""
+    keyed.script(fault.status(302, headers={"Location": place}))
+    # requests reads the address even if it is not to follow it, and says "Invalid …".
+    with pytest.raises(FAILED[number], match=r"302|Invalid"):
+        ask(number, keyed.base_url)
+    assert len(keyed.records) == 1
+
+
+@pytest.mark.parametrize("number", CHATS)
+def test_netrc_does_not_replace_the_key(
+    number: str, keyed: MockServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A default login in ~/.netrc is not sent in the place of the key."""
+    file = tmp_path / "netrc"
+    file.write_text("default login ada password secret\n", encoding="utf-8")
+    monkeypatch.setenv("NETRC", str(file))
+    assert ask(number, keyed.base_url) == ANSWER
+
+
+@pytest.mark.parametrize("number", CHATS)
+@pytest.mark.parametrize(
+    "trouble",
+    [fault.drop("rst"), fault.garbage(), fault.status(401), fault.cut(after_bytes=9)],
+    ids=str,
+)
+def test_errors_do_not_show_the_key(
+    number: str, trouble: fault.Fault, keyed: MockServer
+) -> None:
+    """Neither an error nor what it was made of has the key in its text or repr."""
+    keyed.script(trouble)
+    with pytest.raises(Exception) as raised:
+        ask(number, keyed.base_url)
+    assert KEY not in all_said(raised.value)
+
+
+@pytest.mark.parametrize("number", ["03", "04", "07"])
+@pytest.mark.parametrize("end", ["\nx", " x", "é", "\x7f"], ids=repr)
+def test_impossible_keys(
+    number: str, end: str, keyed: MockServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be a key is refused without a request, and is not quoted.
+
+    A key from the environment is treated as one that was passed.
+    """
+    monkeypatch.setenv("OPENAI_API_KEY", KEY + end)
+    for key in (KEY + end, ""):
+        with pytest.raises(ValueError, match="key") as raised:
+            ask(number, keyed.base_url, key)
+        assert KEY not in all_said(raised.value)
+    assert keyed.records == []
+
+
+@pytest.mark.parametrize("end", ["\nx", "键"], ids=repr)
+def test_impossible_headers(end: str, keyed: MockServer) -> None:
+    """A header that cannot be sent is a BadRequestError, which does not quote it."""
+    with pytest.raises(errors.BadRequestError) as raised:
+        ask("05", keyed.base_url, KEY + end)
+    assert KEY not in all_said(raised.value)
+    assert keyed.records == []
+
+
+@pytest.mark.parametrize("number", ["03", "04", "07"])
+def test_spaces_around_settings(
+    number: str, keyed: MockServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Key and address are used without the spaces that were copied with them."""
+    assert ask(number, f" {keyed.base_url}/\n", f" {KEY}\n") == ANSWER
+    monkeypatch.setenv("OPENAI_BASE_URL", f" {keyed.base_url}/\n")
+    monkeypatch.setenv("OPENAI_API_KEY", f" {KEY}\n")
+    assert ask(number, "", "") == ANSWER
+
+
+# --- 05: error bodies, statuses, certificates, Retry-After ----------------------------
+
+BODIES = [
+    {"error": {"message": "Too long."}},
+    {"error": {"message": "Too long.", "code": None, "type": None}},
+    {"error": "Too long."},
+    {"message": "Too long."},
+    {"detail": "Too long."},
+    {"detail": [{"loc": ["body"], "msg": "Too long."}]},
+    {"errors": [{"message": "Too long."}]},
+    [{"error": {"message": "Too long."}}],
+    "Too long.",
+]
+
+
+@pytest.mark.parametrize("code", [400, 401, 404, 429, 503])
+@pytest.mark.parametrize("body", BODIES, ids=str)
+def test_words_of_any_error_body(code: int, body: Any, keyed: MockServer) -> None:
+    """The server's words are kept, in whatever shape its error body is."""
+    keyed.script(fault.status(code, body=body))
+    with pytest.raises(errors.APIError, match=r"Too long\.") as raised:
+        ask("05", keyed.base_url)
+    assert (raised.value.status, raised.value.code) == (code, None)
+
+
+@pytest.mark.parametrize("body", [None, [], {}, 5, {"error": None}, "[" * 100_000])
+def test_error_bodies_without_words(body: Any, keyed: MockServer) -> None:
+    """A body that explains nothing is shown as it is."""
+    text = body if isinstance(body, str) else json.dumps(body)
+    keyed.script(fault.status(500, body=text))
+    with pytest.raises(errors.ServerError) as raised:
+        ask("05", keyed.base_url)
+    assert text[:50] in str(raised.value)
+
+
+def test_quota_by_its_type(keyed: MockServer) -> None:
+    """A 429 whose error has the type insufficient_quota is no matter of waiting."""
+    body = {"error": {"message": "Pay.", "type": "insufficient_quota", "code": 429}}
+    keyed.script(fault.status(429, body=body))
+    with pytest.raises(errors.QuotaExceededError) as raised:
+        ask("05", keyed.base_url)
+    assert raised.value.code == "429"
+
+
+@pytest.mark.parametrize("code", [600, 999])
+def test_statuses_that_http_does_not_know(code: int, keyed: MockServer) -> None:
+    """A status outside of 100 to 599 is an InvalidResponseError."""
+    keyed.script(fault.status(code))
+    with pytest.raises(errors.InvalidResponseError):
+        ask("05", keyed.base_url)
+
+
+def test_body_that_breaks_off_late(keyed: MockServer) -> None:
+    """With stream=True, the body is read late, and what breaks then is an APIError."""
+    keyed.script(fault.cut(after_bytes=9))
+    with pytest.raises(errors.APIConnectionError):
+        errors.call("GET", keyed.url + "/get", stream=True)
+
+
+def test_certificates_are_not_retried() -> None:
+    """A server that cannot prove who it is, is not asked again, in 05 and in 06."""
+    calls: list[str] = []
+
+    @retry.retry_on_error(2, 0.0)
+    def get_twice(library: Any) -> None:
+        calls.append(library.__name__)
+        library.get(url, timeout=5)
+
+    with unknown_certificate() as url:
+        with pytest.raises(errors.APIConnectionError) as raised:
+            errors.call("GET", url)
+        assert not errors.is_retryable(raised.value)
+        for library in (requests, httpx):
+            with pytest.raises((requests.ConnectionError, httpx.ConnectError)):
+                get_twice(library)
+    assert calls == ["requests", "httpx"]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1.5", 1.5), ("0.0", 0), ("7", 7), ("1.", None), ("-1.5", None), ("1e3", None)],
+)
+def test_fractions_in_retry_after(
+    text: str, seconds: float | None, keyed: MockServer
+) -> None:
+    """Fractions of a second are read in 05, though the standard has none.
+
+    In 06, the exercise asks for None.
+    """
+    keyed.script(fault.status(503, retry_after=text))
+    with pytest.raises(errors.ServerError) as raised:
+        ask("05", keyed.base_url)
+    assert raised.value.retry_after == seconds
+
+
+ZONE_HOURS = {"GMT": 0, "+0000": 0, "+0200": 2, "-0930": -9.5}
+
+
+@pytest.mark.parametrize("zone", ZONE_HOURS)
+def test_zones_in_retry_after(zone: str, keyed: MockServer) -> None:
+    """A date with a numeric zone is that moment, in 05 and in 06."""
+    hours = ZONE_HOURS[zone]
+    text = f"Mon, 23 Nov 2026 07:00:00 {zone}"
+    assert retry.parse_retry_after(text, NOW - 86_400) == 86_400 - 3600 * hours
+    keyed.script(fault.status(503, retry_after=text.replace("2026", "2093")))
+    with pytest.raises(errors.ServerError) as raised:
+        ask("05", keyed.base_url)
+    wanted = datetime(2093, 11, 23, 7, tzinfo=UTC).timestamp() - 3600 * hours
+    assert abs(raised.value.retry_after - wanted + time.time()) < 60
+
+
+# --- 06 and 08: what returns an awaitable ---------------------------------------------
+
+
+async def slow(calls: list[float]) -> str:
+    """Fail twice, then answer."""
+    calls.append(time.monotonic())
+    await asyncio.sleep(0)
+    if len(calls) < 3:
+        raise ConnectionError
+    return "done"
+
+
+class Caller:
+    """An object that is called as an `async def` is."""
+
+    async def __call__(self, calls: list[float]) -> str:
+        return await slow(calls)
+
+
+@functools.wraps(slow)
+def around(calls: list[float]) -> Any:
+    """Stand around an `async def`, as the methods of AsyncOpenAI do."""
+    return slow(calls)
+
+
+AWAITABLES = {
+    "async def": slow,
+    "partial": functools.partial(slow),
+    "lambda": lambda calls: slow(calls),
+    "future": lambda calls: asyncio.ensure_future(slow(calls)),
+    "object": Caller(),
+    "wrapper": around,
+}
+
+
+@pytest.mark.parametrize("name", AWAITABLES)
+def test_awaitables_are_retried(name: str) -> None:
+    """What returns an awaitable is repeated while it is awaited."""
+
+    async def main() -> str:
+        return await retry.retry_on_error(2, 0.0)(AWAITABLES[name])(calls)
+
+    calls: list[float] = []
+    assert asyncio.run(main()) == "done"
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize("name", AWAITABLES)
+def test_limit_of_awaitables_does_not_block(name: str) -> None:
+    """The limiter waits for what returns an awaitable without blocking the loop."""
+
+    def block(seconds: float) -> None:
+        raise AssertionError("the event loop is blocked")
+
+    async def main() -> list[float]:
+        limit = limiter.RateLimiter(1, 0.05, sleep=block)
+        limited, calls = limit(AWAITABLES[name]), [0.0, 0.0]
+        for _ in range(3):
+            assert await limited(calls) == "done"
+        return calls[2:]
+
+    starts = asyncio.run(main())
+    assert min(b - a for a, b in itertools.pairwise(starts)) > 0.04
+
+
+@pytest.mark.parametrize("name", ["async def", "partial", "object", "wrapper"])
+def test_first_call_does_not_block(name: str) -> None:
+    """Where it shows before the first call that it is async, not even that blocks."""
+
+    def block(seconds: float) -> None:
+        raise AssertionError("the event loop is blocked")
+
+    async def main() -> str:
+        limit = limiter.RateLimiter(1, 0.05, sleep=block)
+        limit.acquire()
+        return await limit(AWAITABLES[name])([0.0, 0.0])
+
+    assert asyncio.run(main()) == "done"
+
+
+def test_wrapper_that_runs_an_async_def() -> None:
+    """A plain function around an `async def` that it runs itself stays plain."""
+
+    @limiter.RateLimiter(9, 1.0)
+    @retry.retry_on_error(2, 0.0)
+    @functools.wraps(slow)
+    def run(calls: list[float]) -> str:
+        return asyncio.run(slow(calls))
+
+    assert run([0.0, 0.0]) == "done"
+
+
+async def async_iterator() -> Any:
+    """Be an async generator."""
+    yield ""
+
+
+@pytest.mark.parametrize(
+    "decorate", [retry.retry_on_error(), limiter.RateLimiter(9, 1.0)]
+)
+def test_generators_are_refused(decorate: Any) -> None:
+    """A generator works while it is read: it is refused, and the error says why."""
+    for generator in (http_iterator, async_iterator, functools.partial(http_iterator)):
+        with pytest.raises(TypeError, match="while it is read"):
+            decorate(generator)
+
+
+@pytest.mark.parametrize("kinds", ["x", [ValueError], None, (ValueError, "x"), 5])
+def test_exceptions_without_sense(kinds: Any) -> None:
+    """What is neither a class of errors nor a tuple of them is a TypeError at once."""
+    with pytest.raises(TypeError, match="exceptions"):
+        retry.retry_on_error(exceptions=kinds)
+
+
+# --- 07: other streams ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "habit",
+    [
+        fault.blank_data(),
+        fault.content_type(None),
+        fault.content_type(None) + fault.slice(1),
+        fault.content_type(None) + fault.comments(),
+    ],
+    ids=str,
+)
+def test_habits_of_streams(habit: fault.Fault, keyed: MockServer) -> None:
+    """Empty data events are skipped, and no Content-Type is needed."""
+    keyed.script(habit)
+    assert ask("07", keyed.base_url) == ANSWER
+
+
+NO_ANSWERS = {
+    "only [DONE]": fault.only_done(),
+    "only [DONE] and blanks": fault.only_done() + fault.blank_data(),
+    "no choices": fault.omit("choices") + fault.omit("usage"),
+    "a page without a type": fault.html(200) + fault.content_type(None),
+    "half a choice": fault.status(
+        200, body='data: {"choices": [5]}\n\n', headers=EVENTS
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NO_ANSWERS)
+def test_streams_without_an_answer(name: str, keyed: MockServer) -> None:
+    """What holds no choice at all, or what nobody knows, is no answer."""
+    keyed.script(NO_ANSWERS[name])
+    with pytest.raises(sse.StreamError):
+        ask("07", keyed.base_url)
+
+
+def test_chunk_that_nobody_knows(keyed: MockServer) -> None:
+    """An event that is neither a choice nor a note is suspect, even before [DONE]."""
+    good = json.dumps({"choices": [{"delta": {"content": "x"}}]})
+    events = [good, '{"status": 5}', "[DONE]"]
+    body = "".join(f"data: {event}\n\n" for event in events)
+    keyed.script(fault.status(200, body=body, headers=EVENTS))
+    with pytest.raises(sse.StreamError, match="neither") as raised:
+        ask("07", keyed.base_url)
+    assert raised.value.partial == "x"
+
+
+def test_error_without_a_type(keyed: MockServer) -> None:
+    """An error as JSON without a Content-Type keeps the server's words."""
+    body = {"detail": "请稍候"}
+    keyed.script(fault.status(200, body=body) + fault.content_type(None))
+    with pytest.raises(sse.StreamError, match="请稍候"):
+        ask("07", keyed.base_url)
+
+
+# --- signatures -----------------------------------------------------------------------
+
+SHARED = {
+    "robust_client.replies": (retry, ["parse_retry_after"]),
+    "robust_client.retry": (retry, ["retry_on_error"]),
+    "robust_client.sse": (sse, ["ServerSentEvent", "iter_sse"]),
+    "robust_client.stream": (sse, ["StreamError", "IncompleteStreamError"]),
+    "robust_client.errors": (
+        errors,
+        [
+            *["APIError", "AuthenticationError", "PermissionDeniedError"],
+            *["BadRequestError", "NotFoundError", "RateLimitError"],
+            *["QuotaExceededError", "ServerError", "APIConnectionError"],
+            *["APITimeoutError", "InvalidResponseError"],
+        ],
+    ),
+}
+LIMITER = ["__init__", "acquire", "acquire_async", "__call__"]
+
+
+def parameters(function: Any) -> list[tuple[str, Any, Any]]:
+    """Return name, kind and default of each parameter; exceptions may differ."""
+    return [
+        (one.name, one.kind, one.name == "exceptions" or one.default)
+        for one in inspect.signature(function).parameters.values()
+    ]
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_package_and_exercise_agree(name: str) -> None:
+    """What an exercise and the package both have, has one signature and one place."""
+    package = importlib.import_module(name)
+    solution, names = SHARED[name]
+    stub = load(ROOT / "lessons" / "exercises" / Path(solution.__file__).name)
+    for one in names:
+        ours, theirs = getattr(package, one), getattr(stub, one)
+        assert parameters(ours) == parameters(theirs), one
+        if isinstance(ours, type):
+            trees = [
+                [base.__name__ for base in kind.__mro__] for kind in (ours, theirs)
+            ]
+            assert trees[0] == trees[1], one
+
+
+def test_limiters_agree() -> None:
+    """The limiter of the exercise and that of the package are used in the same way."""
+    stub = load(ROOT / "lessons" / "exercises" / "08_rate_limiter.py").RateLimiter
+    for name in LIMITER:
+        ours, theirs = getattr(limits.RateLimiter, name), getattr(stub, name)
+        assert parameters(ours) == parameters(theirs), name
+
+
 # --- 08: the rate limiter -------------------------------------------------------------
 
 PERIODS = st.sampled_from([0.125, 0.5, 1.0, 60.0])
@@ -929,14 +1499,14 @@ def run_virtually(main: Callable[[Callable[[], float]], Any]) -> None:
         runner.run(main(loop.time))
 
 
+# Visitors: when each arrives after the one before, and when it is cancelled after that,
+# in eighths of a second.
 @given(
     max_calls=st.integers(1, 4),
     visitors=st.lists(
         st.tuples(st.integers(0, 12), st.none() | st.integers(0, 12)),
         min_size=1,
         max_size=24,
-        # when each arrives after the one before, and when it is cancelled after that, in
-        # eighths of a second
     ),
 )
 def test_async_starts_in_order_whoever_gives_up(
@@ -1130,6 +1700,52 @@ def test_closed_event_loop_holds_nobody_up() -> None:
     assert not task.done()
     task.get_coro().close()
     task._log_destroy_pending = False  # it is what this test is about
+
+
+def test_loop_closed_with_tasks_in_line() -> None:
+    """Tasks that waited when their loop was closed do not keep the next one waiting."""
+    clock = FakeClock()
+    limit = limiter.RateLimiter(1, 1.0, clock=clock, sleep=clock.sleep)
+    limit.acquire()
+    loop = asyncio.new_event_loop()
+    tasks = [loop.create_task(limit.acquire_async()) for _ in range(2)]
+    loop.run_until_complete(asyncio.sleep(0.01))
+    loop.close()
+    last = threading.Thread(target=limit.acquire, daemon=True)
+    last.start()
+    last.join(5)
+    assert not last.is_alive()
+    for task in tasks:
+        task.get_coro().close()
+        task._log_destroy_pending = False  # it is what this test is about
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no os.fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_fork_with_a_thread_in_line() -> None:
+    """A process that is forked while a thread waits has a line of its own."""
+    sleeping, gate = threading.Event(), threading.Event()
+
+    def sleep(seconds: float) -> None:
+        sleeping.set()
+        gate.wait(5)
+        clock.real += seconds
+
+    clock = FakeClock()
+    limit = limiter.RateLimiter(1, 1.0, clock=clock, sleep=sleep)
+    limit.acquire()
+    thread = threading.Thread(target=limit.acquire)
+    thread.start()
+    assert sleeping.wait(5)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(5)  # seconds: ends a child that hangs
+        clock.real += 1.0
+        limit.acquire()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0, "the child hung"
+    gate.set()
+    thread.join(5)
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def test_an_open_request_lasts_up_to_the_last_moment_known() -> None:
     ],
 )
 def test_the_colour_tells_the_outcome(end: str, status: int | None, name: str) -> None:
-    """Every end that the server writes has a name, a colour and a line of the legend."""
+    """Every end that the server writes has a name, a colour and a legend."""
     one = record(
         1, 0, 0.1 if status else None, 0.2 if end else None, end=end, status=status
     )
@@ -169,7 +169,7 @@ def test_colours_differ_in_more_than_hue() -> None:
 
 
 def test_rows_are_labelled_like_the_table_of_the_server() -> None:
-    """On the left number, connection and request, on the right status, end and fault."""
+    """Number, connection and request are on the left, status, end and fault right."""
     records = [
         record(
             1, 0, 0.1, 0.2, path="/search/repositories", query="q=python&per_page=50"

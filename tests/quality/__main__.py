@@ -4,12 +4,10 @@ import argparse
 import os
 import subprocess
 import sys
-import tempfile
 import time
 import tomllib
 from collections import Counter
 from contextlib import ExitStack
-from pathlib import Path
 
 from tqdm import tqdm
 
@@ -17,6 +15,7 @@ from .grader import (
     FOLDER,
     ROOT,
     Case,
+    ChangeError,
     Pool,
     complaints,
     exercises,
@@ -83,49 +82,44 @@ def judge_mutants(pool: Pool, only: list[str]) -> bool:
     """
     reasons = tomllib.loads((FOLDER / "survivors.toml").read_text(encoding="utf-8"))
     killed, total, unexplained = 0, 0, 0
-    with tempfile.TemporaryDirectory() as scratch:
-        for exercise in exercises():
-            if only and not exercise.startswith(tuple(only)):
-                continue
-            made = mutants(ROOT / "solutions" / f"{exercise}.py")
-            folder = Path(scratch) / exercise
-            folder.mkdir()
-            cases = []
-            for number, mutant in enumerate(made):
-                path = folder / f"mutant{number}.py"
-                path.write_text(mutant.code, encoding="utf-8")
-                cases.append(Case("mutant", exercise, path))
-            survivors = []
-            graded = tqdm(
-                grade_all(pool, cases, stop_early=True),
-                total=len(cases),
-                desc=exercise,
-                leave=False,
-                disable=None,
-            )
-            for mutant, (_, grade) in zip(made, graded, strict=True):
-                if grade.is_right:
-                    survivors.append(mutant.name)
-            known = reasons.get(exercise, {})
-            total, killed = total + len(made), killed + len(made) - len(survivors)
-            share = (len(made) - len(survivors)) / max(len(made), 1)
+    for exercise in exercises():
+        if only and not exercise.startswith(tuple(only)):
+            continue
+        made = mutants(ROOT / "solutions" / f"{exercise}.py")
+        cases = [
+            Case("mutant", exercise, mutant.code, f"mutant{number}")
+            for number, mutant in enumerate(made)
+        ]
+        survivors = []
+        graded = tqdm(
+            grade_all(pool, cases, stop_early=True),
+            total=len(cases),
+            desc=exercise,
+            leave=False,
+            disable=None,
+        )
+        for mutant, (_, grade) in zip(made, graded, strict=True):
+            if grade.is_right:
+                survivors.append(mutant.name)
+        known = reasons.get(exercise, {})
+        total, killed = total + len(made), killed + len(made) - len(survivors)
+        share = (len(made) - len(survivors)) / max(len(made), 1)
+        print(
+            f"{exercise:24}{len(made) - len(survivors):5} of {len(made):4} "
+            f"mutants killed ({share:.0%})"
+        )
+        for name in survivors:
+            unexplained += name not in known
             print(
-                f"{exercise:24}{len(made) - len(survivors):5} of {len(made):4} "
-                f"mutants killed ({share:.0%})"
+                f"    {name}\n        "
+                f"{known.get(name, 'NO REASON GIVEN in survivors.toml')}"
             )
-            for name in survivors:
-                unexplained += name not in known
+        for name in known:
+            if name not in survivors:
                 print(
-                    f"    {name}\n        "
-                    f"{known.get(name, 'NO REASON GIVEN in survivors.toml')}"
+                    f"    in survivors.toml, but killed or no mutant any more: {name}"
                 )
-            for name in known:
-                if name not in survivors:
-                    print(
-                        "    in survivors.toml, but killed or no mutant any more: "
-                        f"{name}"
-                    )
-            sys.stdout.flush()
+        sys.stdout.flush()
     print(
         f"\nmutants killed: {killed} of {total} ({killed / max(total, 1):.1%}); "
         f"without a reason: {unexplained}\n"
@@ -159,8 +153,45 @@ def judge_repeats(pool: Pool, only: list[str], times: int) -> bool:
     return not flakes
 
 
+def number(text: str) -> str:
+    """Return the text if the name of an exercise begins with it."""
+    if not text or not any(name.startswith(text) for name in exercises()):
+        raise argparse.ArgumentTypeError(
+            f"there is no exercise {text!r}; there are {', '.join(exercises())}"
+        )
+    return text
+
+
+def number_and_name(text: str) -> tuple[str, str]:
+    """Split 05/no_from, or 05, which has no name."""
+    first, _, name = text.partition("/")
+    return number(first), name
+
+
+def show(only: str, name: str) -> int:
+    """Print a wrong answer whole, or, without a name, what is wrong with each."""
+    answers = [case.wrong for case in find_cases([only]) if case.wrong]
+    chosen = [answer for answer in answers if answer.name == name]
+    if name and not chosen:
+        print(
+            f"There is no wrong answer {only}/{name}; --show {only} lists them.",
+            file=sys.stderr,
+        )
+        return 2
+    for answer in chosen:
+        print(answer.code, end="")
+    if not name:
+        for answer in answers:
+            print(f"{answer.name}\n    {answer.misconception}")
+    return 0
+
+
 def main() -> int:
-    """Do what the command line asks for; return 1 if something is not as it should be."""
+    """Do what the command line asks for.
+
+    Returns 1 if an answer is not graded as it should be, and 2 if the command line, or
+    a wrong answer, is not written as it should be.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m tests.quality", description=__doc__
     )
@@ -168,8 +199,15 @@ def main() -> int:
         "--only",
         action="append",
         default=[],
+        type=number,
         metavar="NN",
         help="only this exercise; may be repeated",
+    )
+    parser.add_argument(
+        "--show",
+        type=number_and_name,
+        metavar="NN[/NAME]",
+        help="print a wrong answer whole, as 05/no_from, or list those of an exercise",
     )
     parser.add_argument(
         "--mutants",
@@ -188,6 +226,15 @@ def main() -> int:
         help="processes at once; default: two for each processor, and one",
     )
     options = parser.parse_args()
+    try:
+        return show(*options.show) if options.show else judge(options)
+    except ChangeError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def judge(options: argparse.Namespace) -> int:
+    """Grade what the options name; return 1 if something is not as it should be."""
     start = time.monotonic()
     with Pool(options.jobs) as pool:
         is_good = True

@@ -2,12 +2,11 @@
 answer after the other.
 """
 
-import ast
 import json
 import os
-import re
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from lessons.course.results import Result
+from lessons.course.results import Result, render, score
+
+from .wrong_answers import ChangeError, WrongAnswer, read_wrong_answers
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).parent
@@ -30,11 +31,12 @@ class Case:
 
     kind: str
     exercise: str
-    path: Path
+    code: str
+    name: str = ""
+    wrong: WrongAnswer | None = None  # how a wrong answer must be graded
 
     def __str__(self) -> str:
-        name = "" if self.kind in ("reference", "stub") else f"/{self.path.stem}"
-        return f"{self.kind}/{self.exercise}{name}"
+        return f"{self.kind}/{self.exercise}" + (f"/{self.name}" if self.name else "")
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Grade:
     @property
     def points(self) -> int:
         """The points reached."""
-        return sum(result.points for result in self.results.values() if result.passed)
+        return score(list(self.results.values()))[0]
 
     @property
     def is_right(self) -> bool:
@@ -67,23 +69,8 @@ class Grade:
 
     def explain(self) -> str:
         """Return the texts of the tests that failed."""
-        return "\n\n".join(
-            [
-                self.trouble,
-                *(result.text for result in self.results.values() if result.text),
-            ]
-        ).strip()
-
-
-@dataclass(frozen=True)
-class Promise:
-    """What the docstring of a wrong answer says: what is wrong with it, which tests
-    reject it, the points it keeps.
-    """
-
-    misconception: str
-    rejected_by: list[str]
-    keeps: int
+        failed = [one for one in self.results.values() if not one.passed]
+        return "\n\n".join([self.trouble, *map(render, failed)]).strip()
 
 
 # --- which answers there are ---
@@ -98,40 +85,38 @@ def exercises() -> list[str]:
 def find_cases(only: Iterable[str] = ()) -> list[Case]:
     """Return all answers, or those to exercises whose names begin with one of the given
     numbers.
+
+    Raises ChangeError if a wrong answer is not written as it must be.
     """
     cases = []
     for exercise in exercises():
         if only and not exercise.startswith(tuple(only)):
             continue
-        cases.append(Case("reference", exercise, ROOT / "solutions" / f"{exercise}.py"))
-        cases.append(
-            Case("stub", exercise, ROOT / "lessons" / "exercises" / f"{exercise}.py")
-        )
-        for kind in ("right", "wrong"):
-            paths = sorted((FOLDER / kind / exercise).glob("*.*"))
-            cases += [
-                Case(kind, exercise, path)
-                for path in paths
-                if path.suffix in (".py", ".ipynb")
-            ]
+        reference = (ROOT / "solutions" / f"{exercise}.py").read_text("utf-8")
+        stub = (ROOT / "lessons" / "exercises" / f"{exercise}.py").read_text("utf-8")
+        right = {
+            path.stem: path.read_text("utf-8")
+            for path in sorted((FOLDER / "right" / exercise).glob("*.py"))
+        }
+        cases += [Case("reference", exercise, reference), Case("stub", exercise, stub)]
+        cases += [Case("right", exercise, code, name) for name, code in right.items()]
+        bases = {f"right/{name}": code for name, code in right.items()}
+        bases["reference"] = reference
+        cases += [
+            Case("wrong", exercise, wrong.code, wrong.name, wrong)
+            for wrong in _wrong_answers(exercise, bases)
+        ]
     return cases
 
 
-def read_promise(path: Path) -> Promise:
-    """Read the docstring of a wrong answer.
-
-    Raises ValueError if it does not say what it must.
-    """
-    doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    rejected = re.search(r"(?m)^Rejected by: (.+)$", doc)
-    keeps = re.search(r"(?m)^Keeps: (\d+) points?$", doc)
-    if not rejected or not keeps:
-        raise ValueError(
-            f"{path.name} must say `Rejected by: test_…` and `Keeps: N points` in its "
-            "docstring"
-        )
-    names = [name.strip() for name in rejected[1].split(",")]
-    return Promise(doc.partition("\n")[0], names, int(keeps[1]))
+def _wrong_answers(exercise: str, bases: dict[str, str]) -> list[WrongAnswer]:
+    path = FOLDER / "wrong" / f"{exercise}.md"
+    if not path.exists():
+        return []
+    try:
+        return read_wrong_answers(path.read_text("utf-8"), bases)
+    except ChangeError as error:
+        raise ChangeError(f"{path.relative_to(ROOT).as_posix()}: {error}") from None
 
 
 def complaints(case: Case, grade: Grade) -> list[str]:
@@ -160,24 +145,22 @@ def complaints(case: Case, grade: Grade) -> list[str]:
         ]
     if case.kind == "mutant":
         return ["it survived"] if grade.is_right else []
-    promise = read_promise(case.path)
+    assert case.wrong
     found = [
         f"{name} does not reject it"
-        for name in promise.rejected_by
+        for name in case.wrong.rejected_by
         if not _has_failed(name, grade)
     ]
-    if grade.points != promise.keeps:
+    if grade.points != case.wrong.keeps:
         found.append(
-            f"it keeps {grade.points} points, not {promise.keeps} (failed: "
+            f"it keeps {grade.points} points, not {case.wrong.keeps} (failed: "
             f"{', '.join(grade.failed)})"
         )
     return found
 
 
 def _has_failed(name: str, grade: Grade) -> bool:
-    return any(
-        failed in (name,) or failed.partition("[")[0] == name for failed in grade.failed
-    )
+    return any(name in (failed, failed.partition("[")[0]) for failed in grade.failed)
 
 
 # --- grading them ---
@@ -242,13 +225,20 @@ class _Worker:
             self.stop()
             self._start()
         self._served += 1
+        # Named after its exercise, which is how --submission knows what to grade.
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"{case.exercise}.py"
+            path.write_text(case.code, encoding="utf-8")
+            job = {
+                "path": str(path),
+                "exercise": case.exercise,
+                "stop_early": stop_early,
+            }
+            return self._send(job, case)
+
+    def _send(self, job: dict[str, Any], case: Case) -> Grade:
         process = self._process
         assert process and process.stdin and process.stdout
-        job = {
-            "path": str(case.path),
-            "exercise": case.exercise,
-            "stop_early": stop_early,
-        }
         end = threading.Timer(PATIENCE, process.kill)
         end.start()
         try:
@@ -266,11 +256,10 @@ class _Worker:
         found = json.loads(line)
         if found["is_last"]:  # it is about to end, because of a thread that does not
             self.stop()
-        results = {
-            name: Result(case.exercise, *values)
-            for name, values in found["results"].items()
-        }
-        return Grade(results, found["trouble"])
+        results = found["results"].items()
+        return Grade(
+            {name: Result.from_json(text) for name, text in results}, found["trouble"]
+        )
 
     def _start(self) -> None:
         self._served = 0
@@ -306,11 +295,3 @@ def grade_all(
     ]
     for case, future in futures:
         yield case, future.result()
-
-
-def to_json(results: dict[str, Result]) -> dict[str, Any]:
-    """Return results as a worker sends them."""
-    return {
-        name: [result.points, result.passed, result.text, result.kind]
-        for name, result in results.items()
-    }

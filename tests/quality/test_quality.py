@@ -7,6 +7,7 @@ times.
 
 import ast
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -14,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from lessons.course.commands import Exercise, read_hints
+from lessons.course.exercises import Exercise, read_hints
 from lessons.course.results import Result
 from tests.lesson_files import ROOT
+from tests.quality.__main__ import main
 from tests.quality.grader import (
     FOLDER,
     Case,
@@ -25,12 +27,12 @@ from tests.quality.grader import (
     complaints,
     exercises,
     find_cases,
-    read_promise,
 )
 from tests.quality.mutants import mutants
+from tests.quality.wrong_answers import ChangeError, WrongAnswer, read_wrong_answers
 
 POINTS = 20  # of each exercise
-CASES = find_cases()
+CASES = find_cases()[::-1]  # the last exercises take longest, so they begin
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +53,7 @@ def graded(pool: Pool, request: pytest.FixtureRequest) -> dict[Case, "Future[Gra
         for spec in specs
         if spec and isinstance(spec.params.get("case"), Case)
     ]
-    return {
-        case: pool.submit(case) for case in reversed(chosen)
-    }  # the last exercises take longest, so they begin
+    return {case: pool.submit(case) for case in chosen}
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -77,6 +77,16 @@ def test_sets_are_complete(exercise: str) -> None:
     kinds = [case.kind for case in CASES if case.exercise == exercise]
     assert kinds.count("right") >= 4, f"{kinds.count('right')} right answers"
     assert kinds.count("wrong") >= 8, f"{kinds.count('wrong')} wrong answers"
+
+
+@pytest.mark.parametrize("folder", ["right", "wrong"])
+def test_nothing_is_left_out(folder: str) -> None:
+    """All that is in right/ and wrong/ belongs to an exercise, so it is graded."""
+    end = ".md" if folder == "wrong" else ""
+    found = {path.name for path in (FOLDER / folder).glob("[!._]*")}
+    assert found == {exercise + end for exercise in exercises()}
+    inside = (FOLDER / "right").glob("[!._]*/[!._]*")
+    assert [path for path in inside if path.suffix != ".py"] == []
 
 
 @pytest.mark.parametrize("exercise", exercises())
@@ -132,26 +142,22 @@ def test_readme_has_the_figures() -> None:
     assert made - killed == survivors, f"survivors.toml has {survivors} mutants"
 
 
-def case_of(tmp_path: Path, code: str, kind: str = "right") -> Case:
+def case_of(code: str, kind: str = "right", wrong: WrongAnswer | None = None) -> Case:
     """Return an answer to the first exercise with this code."""
-    folder = tmp_path / exercises()[0]
-    folder.mkdir(exist_ok=True)
-    path = folder / "made_up.py"
-    path.write_text(code, encoding="utf-8")
-    return Case(kind, exercises()[0], path)
+    return Case(kind, exercises()[0], code, "made_up", wrong)
 
 
-def test_an_answer_that_ends_its_process(pool: Pool, tmp_path: Path) -> None:
+def test_an_answer_that_ends_its_process(pool: Pool) -> None:
     """If an answer ends the process that grades it, it is not accepted, and the next
     answer is graded.
     """
-    ends = pool.submit(case_of(tmp_path, "import os\nos._exit(0)")).result()
+    ends = pool.submit(case_of("import os\nos._exit(0)")).result()
     assert not ends.is_right and "ended (exit status 0)" in ends.trouble
     case = next(case for case in CASES if case.kind == "reference")
     assert pool.submit(case).result().is_right
 
 
-PROMISE = '"""It guesses.\n\nRejected by: test_a, test_b[1]\nKeeps: 3 points\n"""\n'
+PROMISE = WrongAnswer("guess", "It guesses.", ("test_a", "test_b[1]"), 3, "")
 
 
 @pytest.mark.parametrize(
@@ -187,13 +193,11 @@ PROMISE = '"""It guesses.\n\nRejected by: test_a, test_b[1]\nKeeps: 3 points\n""
         ("mutant", {"test_a": False}, []),
     ],
 )
-def test_complaints(
-    tmp_path: Path, kind: str, passed: dict[str, bool], words: list[str]
-) -> None:
+def test_complaints(kind: str, passed: dict[str, bool], words: list[str]) -> None:
     """What is not as promised is noticed. Each test is worth a point."""
-    case = case_of(tmp_path, PROMISE, kind)
+    case = case_of("", kind, PROMISE)
     results = {
-        name: Result("", 1, is_passed, "", "" if is_passed else "wrong")
+        name: Result(points=1, passed=is_passed, kind="" if is_passed else "wrong")
         for name, is_passed in passed.items()
     }
     found = complaints(case, Grade(results))
@@ -201,14 +205,143 @@ def test_complaints(
     assert all(word in one for word, one in zip(words, found, strict=True)), found
 
 
-def test_promise_is_needed(tmp_path: Path) -> None:
-    """A wrong answer that does not say who rejects it is refused."""
-    assert read_promise(case_of(tmp_path, PROMISE).path).rejected_by == [
-        "test_a",
-        "test_b[1]",
-    ]
-    with pytest.raises(ValueError, match="must say `Rejected by"):
-        read_promise(case_of(tmp_path, '"""It guesses."""').path)
+BASES = {
+    "right/short": '"""The base."""\n\nfirst = 1\n\nlast = 3\n',
+    "reference": "first = 1\n\nlast = 3\nlast = 3\n",
+}
+CHANGE = """
+## two_places
+
+Both of them
+are wrong.
+
+Rejected by: test_a[x],
+test_b
+Keeps: 1 point
+
+```diff
+@@ -1,3 +1,4 @@ as git writes it
+ first = 1
++second = 2
+
+ last = 3
+@@
+-last = 3
++last = 4
+```
+"""
+
+
+def change(*pairs: tuple[str, str], top: str = "Base: right/short") -> str:
+    """Return CHANGE with other texts in place of some of its own."""
+    text = f"# Wrong answers\n\n{top}\n{CHANGE}"
+    for old, new in pairs:
+        assert text.count(old) == 1, f"{old!r} is in it {text.count(old)} times"
+        text = text.replace(old, new)
+    return text
+
+
+def test_wrong_answers_are_read() -> None:
+    """A change may have several places, long texts, and a base of its own."""
+    other = """
+## other_base
+
+Wrong.
+
+Base: reference
+Rejected by: test_c
+Keeps: 12 points
+
+```diff
+-first = 1
+```"""
+    one, two = read_wrong_answers(change() + other, BASES)
+    sentence, tests = "Both of them are wrong.", ("test_a[x]", "test_b")
+    assert one[:4] == ("two_places", sentence, tests, 1)
+    assert one.code == (
+        '"""Both of them\nare wrong.\n\nRejected by: test_a[x],\ntest_b\n'
+        'Keeps: 1 point\n"""\n\nfirst = 1\nsecond = 2\n\nlast = 4\n'
+    )
+    assert two[:4] == ("other_base", "Wrong.", ("test_c",), 12)
+    assert two.code.endswith('Keeps: 12 points\n"""\n\n\nlast = 3\nlast = 3\n')
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            change((" first = 1", " first = 2")),
+            "right/short once, and are in it 0 times; copy them from it anew:\nfirst",
+        ),
+        (
+            change(top="Base: reference"),
+            "reference once, and are in it 2 times; add lines around them:\nlast = 3",
+        ),
+        (change(top="Base: right/long"), "no base 'right/long', only right/short"),
+        (change(top=""), "it needs `Base: right/NAME`"),
+        (change(("two_places", "")), "it needs a name"),
+        (change(("two_places", "two places")), "it needs a name"),
+        (change(("Both of them\nare wrong.", "")), "it needs a sentence"),
+        (change(("Rejected by: test_a[x],\ntest_b\n", "")), "it needs `Rejected by"),
+        (change(("Keeps: 1 point\n", "")), "it needs `Keeps"),
+        (change(("1 point", "all points")), "it needs `Keeps"),
+        (change(("```diff", "```python")), "it needs a block"),
+        (change(("4\n```", "4")), "it needs a block"),
+        (change() + CHANGE, "there is another one of this name"),
+        (change() + "\n```diff\n-last = 3\n```\n", "nothing may follow"),
+        (change(("+second", "second")), "must begin with -, + or a space: second"),
+        (change(("-last = 3\n", "")), "a line beside it"),
+        (change(("## two_places", "### two_places")), "begins with a line `## NAME`"),
+        (
+            change(("+second = 2\n", ""), ("+last = 4", "+last = 3")),
+            "it changes nothing about right/short",
+        ),
+        (change(("+last = 4", "+last = (")), "no Python: '(' was never closed"),
+    ],
+)
+def test_changes_that_are_refused(text: str, words: str) -> None:
+    """A change that is not written as it must be is refused by its name."""
+    with pytest.raises(ChangeError) as caught:
+        read_wrong_answers(text, BASES)
+    name = re.search("(?m)^## (.*)", text) or ["", "a change"]
+    assert str(caught.value).startswith(name[1]) and words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "out", "err"),
+    [
+        (["--show", "05/no_from"], 0, "Rejected by: test_every_failure", ""),
+        (["--show", "05"], 0, "no_from\n    The new error", ""),
+        (
+            ["--show", "05/nothing"],
+            2,
+            "",
+            "no wrong answer 05/nothing; --show 05 lists",
+        ),
+        (["--show", "99/no_from"], 2, "", "no exercise '99'; there are 01_basic_get"),
+        (["--show", ""], 2, "", "no exercise ''"),
+        (["--only", "99"], 2, "", "no exercise '99'"),
+    ],
+)
+def test_command_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    status: int,
+    out: str,
+    err: str,
+) -> None:
+    """--show prints a wrong answer or all their names; what is unknown is refused."""
+    monkeypatch.setattr(sys, "argv", ["quality", *arguments])
+    try:
+        ended = main()
+    except SystemExit as error:
+        ended = error.code
+    printed = capsys.readouterr()
+    assert ended == status, printed.err
+    assert out in printed.out and err in printed.err
+    if out.startswith("Rejected"):
+        ast.parse(printed.out)
 
 
 def test_mutants(tmp_path: Path) -> None:

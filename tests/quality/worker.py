@@ -12,7 +12,7 @@ from lessons.course.results import Result
 from tests.grader import sandbox
 from tests.grader.plugin import result_of
 
-from .grader import ROOT, to_json
+from .grader import ROOT
 
 MEMORY = 3 << 30  # bytes: a mutant may collect without end
 
@@ -40,7 +40,7 @@ class Collector:
             else f"pytest ended with status {int(exitstatus)}"
         )
         grade = {
-            "results": to_json(self.results),
+            "results": {name: one.to_json() for name, one in self.results.items()},
             "trouble": trouble,
             "is_last": sandbox.is_stuck(),
         }

@@ -1,5 +1,6 @@
-"""The repository holds what its map says, pins what it needs, and names no machine,
-registry or secret.
+"""The repository holds what its map says, and pins what it needs.
+
+It names no machine, registry or secret.
 """
 
 import re
@@ -25,42 +26,29 @@ from tests.lesson_files import (
 )
 
 TOP_LEVEL = {
-    *(
-        "README.md",
-        "requirements.txt",
-        ".env.example",
-        "notebooks",
-        "lessons",
-        "solutions",
-        "tests",
-    ),
+    "README.md",
+    "requirements.txt",
+    ".env.example",
+    "notebooks",
+    "lessons",
+    "solutions",
+    "tests",
     # What convention demands, and what others look for by name.
-    *(
-        "LICENSE",
-        "pyproject.toml",
-        ".gitignore",
-        ".ci",
-        ".github",
-        "CONTRIBUTING.md",
-        "CHANGELOG.md",
-    ),
+    "LICENSE",
+    "pyproject.toml",
+    ".gitignore",
+    ".ci",
+    ".github",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
 }
 # Where pip would fetch packages from, if not from where it fetches them by default.
 REGISTRIES = re.compile(
     r"--(?:extra-)?index-url|--find-links|\bpypi-\w+|https?://(?!pypi\.org)[^/\s]*(?:pypi|registry)"
 )
 TEXT_FILES = {
-    ".py",
-    ".md",
-    ".toml",
-    ".txt",
-    ".cfg",
-    ".yml",
-    ".yaml",
-    ".ipynb",
-    ".svg",
-    ".example",
-    "",
+    *(".py", ".ipynb", ".md", ".txt", ".svg", ""),
+    *(".toml", ".cfg", ".yml", ".yaml", ".example"),
 }
 
 needs_git = pytest.mark.skipif(
@@ -78,8 +66,9 @@ def git(*arguments: str) -> list[str]:
 
 
 def files() -> list[str]:
-    """Return the names of all files of the repository; what lies beside them, as a
-    learner's notes, is not ours.
+    """Return the names of all files of the repository.
+
+    What lies beside them, as a learner's notes, is not ours.
     """
     return [name for name in git("ls-files") if (ROOT / name).is_file()]
 
@@ -94,30 +83,19 @@ def test_top_level_is_the_map() -> None:
 @needs_git
 def test_secrets_and_answers_are_ignored() -> None:
     """Git takes neither .env nor the learner's answers, and does take .env.example."""
-    ignored = git(
-        "check-ignore",
-        "--no-index",
-        "--verbose",
-        "--non-matching",
-        ".env",
-        "work/x.py",
-        ".env.example",
-    )
+    options = ("--no-index", "--verbose", "--non-matching")
+    ignored = git("check-ignore", *options, ".env", "work/x.py", ".env.example")
     assert [line.startswith("::") for line in ignored] == [False, False, True], ignored
 
 
 @needs_git
 def test_no_file_names_a_machine_a_registry_or_a_secret() -> None:
-    """No text of the repository holds a folder of somebody's machine, an address of a
-    private registry, or a key.
-    """
+    """No text holds somebody's folder, a private registry's address, or a key."""
     wrong = []
     for name in files():
         if Path(name).suffix in TEXT_FILES:
-            wrong += [
-                f"{name}: {found}"
-                for found in complaints(name, (ROOT / name).read_text(encoding="utf-8"))
-            ]
+            text = (ROOT / name).read_text(encoding="utf-8")
+            wrong += [f"{name}: {found}" for found in complaints(name, text)]
     assert not wrong, "\n".join(wrong)
 
 
@@ -128,17 +106,11 @@ def complaints(name: str, text: str) -> list[str]:
     """
     if name.endswith(".ipynb"):
         text = "\n".join(found for _, found in texts(read_notebook(ROOT / name)))
-    own = name.startswith(
-        "tests/"
-    )  # where the expressions themselves and made-up examples stand
-    expressions = (
-        [re.compile(r"/(?:work|farm)/[\w.+-]{2,}")]
-        if own
-        else [MACHINE_PATHS, REGISTRIES, SECRETS]
-    )
-    return [
-        found[0] for expression in expressions if (found := expression.search(text))
-    ]
+    expressions = [MACHINE_PATHS, REGISTRIES, SECRETS]
+    if name.startswith("tests/"):  # these expressions and made-up examples are there
+        expressions = [re.compile(r"/(?:work|farm)/[\w.+-]{2,}")]
+    searches = [expression.search(text) for expression in expressions]
+    return [found[0] for found in searches if found]
 
 
 @pytest.mark.parametrize(
@@ -158,54 +130,36 @@ def test_complaints(name: str, text: str) -> None:
 
 
 def test_requirements_are_pinned() -> None:
-    """Every package that requirements.txt names is pinned to one version; the rest is
-    this folder itself.
-    """
-    lines = [
-        line.partition("#")[0].strip()
-        for line in (ROOT / "requirements.txt").read_text("utf-8").splitlines()
-    ]
-    packages = [line for line in filter(None, lines) if line != "-e ."]
-    assert [
-        line for line in packages if not re.fullmatch(r"[\w.-]+==[\w.]+", line)
-    ] == []
-    assert "-e ." in lines
+    """All that requirements.txt names is pinned, except this folder itself."""
+    text = (ROOT / "requirements.txt").read_text("utf-8")
+    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+    pinned = re.compile(r"[\w.-]+==[\w.]+")
+    assert [line for line in lines if line and not pinned.fullmatch(line)] == ["-e ."]
 
 
 def test_requirements_fit_the_ranges() -> None:
-    """The ranges of pyproject.toml are for the first group of requirements.txt, whose
-    pins lie in them.
-    """
+    """The first group of requirements.txt lies in the ranges of pyproject.toml."""
     first = (ROOT / "requirements.txt").read_text("utf-8").partition("\n\n")[0]
-    pins = {
-        canonicalize_name(name): version
-        for name, version in re.findall(r"(?m)^([\w.-]+)==(\S+)", first)
-    }
+    pins = re.findall(r"(?m)^([\w.-]+)==(\S+)", first)
+    pin_of = {canonicalize_name(name): version for name, version in pins}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    ranges = {
-        canonicalize_name(need.name): need.specifier
-        for need in map(Requirement, project["dependencies"])
-    }
-    assert set(pins) == set(ranges)
-    assert {name: pin for name, pin in pins.items() if pin not in ranges[name]} == {}
+    needs = map(Requirement, project["dependencies"])
+    range_of = {canonicalize_name(need.name): need.specifier for need in needs}
+    assert set(pin_of) == set(range_of)
+    outside = {name: pin for name, pin in pin_of.items() if pin not in range_of[name]}
+    assert not outside
 
 
 def test_every_lesson_has_notebook_and_script() -> None:
-    """One stem everywhere: who knows the notebook's name finds the script, and the
-    other way round.
-    """
+    """The notebook and the script of a lesson have one name."""
     assert [path.stem for path in NOTEBOOKS] == [path.stem for path in SCRIPTS]
 
 
 def test_readme_lists_every_lesson() -> None:
     """The table of the README leads to every notebook and every script."""
     readme = (ROOT / "README.md").read_text("utf-8")
-    missing = [
-        path.name
-        for path in NOTEBOOKS + SCRIPTS
-        if f"({path.parent.name}/{path.name})" not in readme
-    ]
-    assert missing == []
+    links = [f"({path.parent.name}/{path.name})" for path in NOTEBOOKS + SCRIPTS]
+    assert [link for link in links if link not in readme] == []
 
 
 def test_sanitize_file_is_read_whole() -> None:
@@ -221,18 +175,13 @@ def test_sanitize_file_is_read_whole() -> None:
     "expression", [expression for expression, _ in sanitize_patterns()]
 )
 def test_sanitize_file_is_short(expression: str) -> None:
-    """Each entry is needed by an output that is stored now: what is not needed would
-    only hide differences.
-    """
-    outputs = [
-        text
-        for path in NOTEBOOKS
-        for where, text in texts(read_notebook(path))
-        if where.startswith("output of")
-    ] + [path.read_text("utf-8") for path in SCRIPTS]
-    assert any(re.search(expression, text) for text in outputs), (
-        f"nothing stored needs {expression}"
-    )
+    """Each entry is needed by a stored output: others would only hide differences."""
+    outputs = [path.read_text("utf-8") for path in SCRIPTS]
+    for path in NOTEBOOKS:
+        found = texts(read_notebook(path))
+        outputs += [text for where, text in found if where.startswith("output of")]
+    is_needed = any(re.search(expression, text) for text in outputs)
+    assert is_needed, f"nothing stored needs {expression}"
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import nbformat
 import pytest
 
-from tests.lesson_files import ROOT, SCRIPTS, run, stems
+from tests.lesson_files import ROOT, run
 
 RUFF = ("-m", "ruff")
 FOLDERS = [
@@ -18,42 +19,19 @@ FOLDERS = [
     "command", [("check",), ("format", "--check", "--diff")], ids=["check", "format"]
 )
 def test_ruff(command: tuple[str, ...]) -> None:
-    """Ruff has nothing to say; `ruff check --fix` and `ruff format` mend most of what
-    it says.
-    """
+    """Ruff has nothing to say; `ruff check --fix` and `ruff format` mend most of it."""
     done = run(*RUFF, *command, "--no-cache", *FOLDERS)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=stems(SCRIPTS))
-def test_lines_of_scripts_are_short(script: Path) -> None:
-    """The lines of a lesson script are as short as those of its notebook: 88 columns,
-    which a slide can show too.
-    """
-    done = run(
-        *RUFF, "check", "--no-cache", "--select=E501", "--config=line-length=88", script
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def test_ruff_reads_notebooks(tmp_path: Path) -> None:
-    """With this configuration, ruff finds a fault in a script and in a cell of a
-    notebook.
-    """
+    """With this configuration, ruff finds a fault in a script and in a notebook."""
     (tmp_path / "script.py").write_text("import os\n")
-    cell = '{"cell_type": "code", "execution_count": 1, "id": "a", "metadata": {}, "outputs": [], "source": "import os"}'
-    (tmp_path / "book.ipynb").write_text(
-        f'{{"cells": [{cell}], "metadata": {{}}, "nbformat": 4, "nbformat_minor": 5}}'
-    )
-    done = run(
-        *RUFF,
-        "check",
-        "--no-cache",
-        "--config",
-        ROOT / "pyproject.toml",
-        "--output-format=concise",
-        tmp_path,
-    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import os")])
+    nbformat.write(notebook, tmp_path / "book.ipynb")
+    options = ("--no-cache", "--output-format=concise")
+    configuration = ("--config", ROOT / "pyproject.toml")
+    done = run(*RUFF, "check", *options, *configuration, tmp_path)
     assert done.returncode == 1, done.stderr
     assert "script.py:1" in done.stdout
     assert "book.ipynb:cell 1:1" in done.stdout

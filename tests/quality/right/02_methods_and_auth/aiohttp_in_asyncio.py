@@ -1,4 +1,4 @@
-"""With aiohttp: each method runs a coroutine to its end; the token stays in a closure."""
+"""With aiohttp: each method runs a coroutine to its end; a closure keeps the token."""
 
 import asyncio
 from contextlib import suppress

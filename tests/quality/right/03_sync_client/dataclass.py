@@ -1,4 +1,4 @@
-"""A dataclass whose key takes no part in the repr, and no Session until it is needed."""
+"""A dataclass whose repr leaves out the key, and no Session until one is needed."""
 
 import os
 from dataclasses import dataclass, field

@@ -129,7 +129,8 @@ def kind_of(response):
 def is_retryable(error):
     if isinstance(error, APIConnectionError):
         return True
-    return isinstance(error, RateLimitError) or isinstance(error, ServerError)
+    # one after the other, as beginners write it
+    return isinstance(error, RateLimitError) or isinstance(error, ServerError)  # noqa: SIM101
 
 
 def call(method, url, **kwargs):

@@ -73,7 +73,6 @@ class retry_on_error:
         max_retries=3,
         initial_delay=1.0,
         backoff_factor=2.0,
-        max_delay=60.0,
         exceptions=(
             requests.ConnectionError,
             requests.Timeout,
@@ -81,6 +80,8 @@ class retry_on_error:
             ConnectionError,
             TimeoutError,
         ),
+        *,
+        max_delay=60.0,
         jitter=True,
         deadline=None,
         sleep=None,

@@ -1,4 +1,4 @@
-"""A helper thread, alive only while somebody waits, sleeps for threads and tasks alike."""
+"""A helper thread sleeps for threads and tasks alike, as long as somebody waits."""
 
 from __future__ import annotations
 

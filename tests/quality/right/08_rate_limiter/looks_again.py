@@ -1,5 +1,5 @@
-"""Whoever waits looks again and again, at most a millisecond late; the line says who
-may start.
+"""All who wait look again and again, at most a millisecond late; the line says who may
+start.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ class RateLimiter:
         self.starts, self.line = deque(), deque()
 
     def _seconds_to_wait(self, me):
-        """Count a start and return 0, or return the seconds after which to look again."""
+        """Count a start and return 0, or return the seconds until the next look."""
         with self.lock:
             now = self.clock()
             while self.starts and self.starts[0] + self.period <= now:

@@ -1,0 +1,75 @@
+"""What the learner has reached so far, kept in work/.progress.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .exercises import WORK, Exercise, find_exercises
+
+POINTS = 20  # of an exercise that was not checked yet
+
+
+class Progress:
+    """For each exercise, what is known about it.
+
+    points, of: the points of the last check, and how many there were to be had.
+    solved: True once all tests passed. given_up: True once the reference was opened
+        without that. hints: how many of them were shown.
+    """
+
+    def __init__(self) -> None:
+        self.path = WORK / ".progress.json"
+        self._entries: dict[str, dict[str, Any]] = {}
+        try:
+            entries = json.loads(self.path.read_text(encoding="utf-8"))
+            self._entries = {stem: dict(entry) for stem, entry in entries.items()}
+        except FileNotFoundError:
+            pass
+        except (ValueError, AttributeError, TypeError):
+            kept = spare_name(self.path)
+            self.path.replace(kept)
+            print(
+                f"work/{self.path.name} could not be read, so your points begin anew."
+            )
+            print(f"The old file is now work/{kept.name}.\n")
+
+    def get(self, exercise: Exercise, name: str, default: Any = 0) -> Any:
+        """Return what is known about an exercise."""
+        value = self._entries.get(exercise.stem, {}).get(name, default)
+        return value if isinstance(value, type(default)) else default
+
+    def set(self, exercise: Exercise, **values: Any) -> None:
+        """Keep something about an exercise."""
+        self._entries.setdefault(exercise.stem, {}).update(values)
+        self.path.parent.mkdir(exist_ok=True)
+        new = self.path.with_suffix(".new")
+        new.write_text(json.dumps(self._entries, indent=1), encoding="utf-8")
+        new.replace(self.path)
+
+    def describe(self, exercise: Exercise) -> str:
+        """Return where the learner stands in an exercise, in a few words."""
+        if not exercise.answers:
+            return "not started"
+        most = self.get(exercise, "of")
+        return f"{self.get(exercise, 'points')} of {most} points" if most else "started"
+
+    def unsolved(self) -> list[Exercise]:
+        """Return the exercises that are still to be solved."""
+        return [one for one in find_exercises() if not self.get(one, "solved", False)]
+
+    def total(self) -> str:
+        """Return the points of all exercises, and how many there are to be had."""
+        exercises = find_exercises()
+        most = sum(self.get(exercise, "of") or POINTS for exercise in exercises)
+        started = [exercise for exercise in exercises if exercise.answers]
+        return f"{sum(self.get(one, 'points') for one in started)} of {most}"
+
+
+def spare_name(path: Path) -> Path:
+    """Return a name beside a file that is not taken yet: 05_error_classes~1.py."""
+    number = 1
+    while (spare := path.with_name(f"{path.stem}~{number}{path.suffix}")).exists():
+        number += 1
+    return spare

@@ -1,0 +1,60 @@
+"""With urllib.request: an opener that follows no redirect, and its HTTPError translated
+to what is asked for.
+"""
+
+import json
+from contextlib import suppress
+from urllib.error import HTTPError
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+
+class NoRedirects(HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None
+
+
+OPENER = build_opener(NoRedirects)
+
+
+class AgentsAPI:
+    def __init__(self, base_url, token):
+        if not token:
+            raise ValueError("no token")
+        self.url = base_url + "/agents"
+        self._headers = {
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/json",
+        }
+
+    def _send(self, method, path="", body=None):
+        data = json.dumps(body).encode() if body else None
+        request = Request(self.url + path, data, self._headers, method=method)
+        try:
+            with OPENER.open(request, timeout=10) as reply:
+                text = reply.read()
+        except HTTPError as error:
+            text = error.read().decode()
+            if error.code in (401, 403):
+                raise PermissionError(text) from error
+            if error.code == 404 and path:
+                raise LookupError(text) from error
+            if error.code == 422:
+                raise ValueError(json.loads(text)["message"]) from error
+            raise
+        return json.loads(text) if text else None
+
+    def create(self, name, status="active"):
+        return self._send("POST", body={"name": name, "status": status})
+
+    def get(self, agent_id):
+        return self._send("GET", f"/{agent_id}")
+
+    def update(self, agent_id, **fields):
+        return self._send("PATCH", f"/{agent_id}", fields)
+
+    def list(self):
+        return self._send("GET")
+
+    def delete(self, agent_id):
+        with suppress(LookupError):
+            self._send("DELETE", f"/{agent_id}")

@@ -1,0 +1,58 @@
+"""requests, and one method that sends and looks at the status."""
+
+import os
+
+import requests
+
+
+class ChatClient:
+    def __init__(self, api_key=None, base_url=None, model=None, timeout=(3.05, 30)):
+        self._key = api_key or os.environ.get("OPENAI_API_KEY")
+        if not self._key:
+            raise ValueError("set OPENAI_API_KEY")
+        self.base_url = (base_url or os.environ["OPENAI_BASE_URL"]).rstrip("/")
+        self.model = model or os.environ.get("OPENAI_MODEL")
+        self.timeout = timeout
+        self.history = []
+        self._session = requests.Session()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self._session.close()
+
+    def _send(self, method, path, body=None):
+        headers = {"Authorization": f"Bearer {self._key}"}
+        response = self._session.request(
+            method,
+            self.base_url + path,
+            json=body,
+            headers=headers,
+            timeout=self.timeout,
+        )
+        response.raise_for_status()
+        return response.json()
+
+    def chat(self, messages, **options):
+        return self._send(
+            "POST",
+            "/chat/completions",
+            {"model": self.model, "messages": messages, **options},
+        )
+
+    def models(self):
+        return [model["id"] for model in self._send("GET", "/models")["data"]]
+
+    def ask(self, prompt, system=None):
+        first = [{"role": "system", "content": system}] if system else []
+        question = {"role": "user", "content": prompt}
+        choice = self.chat([*first, *self.history, question])["choices"][0]
+        text = choice["message"]["content"]
+        if choice["finish_reason"] == "length":
+            raise ValueError(f"cut off: {text}")
+        self.history += [question, {"role": "assistant", "content": text}]
+        return text
