@@ -1,15 +1,13 @@
 """Manners: each rule of the server's advice has a client that earns it and one that
-does not, and polite clients hear nothing.
+does not. The clients in test_polite_clients.py hear nothing.
 """
 
-import asyncio
 import contextlib
 import dataclasses
 import time
 from email.utils import formatdate
 
 import httpx
-import openai
 import pytest
 import requests
 from mock_server import MockServer, Record, advice, fault
@@ -287,71 +285,4 @@ def test_reset_forgets(server: MockServer) -> None:
     requests.get(f"{server.url}/get?api_key=some-long-secret", timeout=5)
     assert len(server.advice()) == 1
     server.reset()
-    assert server.advice() == []
-
-
-# --- polite clients -------------------------------------------------------------------
-
-TROUBLE = {
-    "nothing": [],
-    "503, twice": [fault.status(503), fault.status(503)],
-    "429 with Retry-After": [fault.status(429, retry_after=1)],
-    "429 with a date": [fault.status(429, retry_after=1, as_date=True)],
-    "dropped": [fault.drop("rst"), fault.drop("fin")],
-    "cut": [fault.cut(after_bytes=10)],
-    "400": [fault.status(400)],
-    "401": [fault.status(401)],
-    "quota": [fault.quota()],
-    "told to repeat a 400": [fault.status(400, headers={"x-should-retry": "true"})],
-}
-
-
-@pytest.mark.parametrize("faults", TROUBLE.values(), ids=TROUBLE)
-def test_the_official_sdk_is_polite(server: MockServer, faults: list) -> None:
-    """The official SDK, with its defaults, hears nothing, also under faults."""
-    server.script(*faults)
-    client = openai.OpenAI(base_url=server.base_url, api_key=server.api_key)
-    with client:
-        for number in range(3):
-            ask = chat(server, f"question {number}")["json"]
-            with contextlib.suppress(openai.APIError):
-                client.chat.completions.create(**ask)
-    assert server.advice() == []
-
-
-def test_many_of_the_official_sdk_are_polite(server: MockServer) -> None:
-    """Ten calls of the official SDK at once, all refused with a 503 first: its jitter
-    is seen.
-    """
-    server.script(*[fault.status(503)] * 10)
-
-    async def ask_all() -> None:
-        async with openai.AsyncOpenAI(
-            base_url=server.base_url, api_key=server.api_key
-        ) as client:
-            await asyncio.gather(
-                *(
-                    client.chat.completions.create(
-                        model="mock-small",
-                        messages=[{"role": "user", "content": f"question {number}"}],
-                    )
-                    for number in range(10)
-                )
-            )
-
-    asyncio.run(ask_all())
-    assert server.advice() == []
-
-
-def test_streams_of_the_official_sdk_are_polite(server: MockServer) -> None:
-    """A stream that the official SDK reads to its end, and one that is cut, are no
-    reason to speak.
-    """
-    server.script(fault.ok(), fault.cut(after_events=2), fault.slice(1))
-    client = openai.OpenAI(base_url=server.base_url, api_key=server.api_key)
-    with client:
-        for number in range(3):
-            ask = chat(server, f"question {number}", stream=True)["json"]
-            with contextlib.suppress(openai.APIError, httpx.HTTPError):
-                list(client.chat.completions.create(**ask))
     assert server.advice() == []
