@@ -6,7 +6,6 @@ requests that it rests on, or None, and None too if it cannot tell. RULES lists 
 
 import itertools
 import re
-import statistics
 from collections import Counter
 from collections.abc import Callable
 
@@ -20,6 +19,7 @@ from .seen import (
     header,
     is_broken,
     is_stream,
+    median,
     numbers,
     pairs,
     pause,
@@ -129,7 +129,7 @@ def in_step(seen: Seen) -> str | None:
         return None
     pauses = [pause(*pair) for pair in firsts]
     failed = [one.ended for one, _ in firsts]
-    usual = statistics.median(pauses)
+    usual = median(pauses)
     # They failed together if the first one was still pausing when the last one failed.
     if usual < 0.1 or max(failed) - min(failed) > usual or not are_same(pauses):
         return None

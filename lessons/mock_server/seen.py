@@ -1,7 +1,6 @@
 """What the rules of advice.py look at: the records, and which request repeats which."""
 
 import itertools
-import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -117,9 +116,14 @@ def series(seen: Seen) -> list[list[tuple[Record, Record]]]:
     return list(by_last.values())
 
 
+def median(values: list[float]) -> float:
+    """Return the middle value; the module statistics takes long to import."""
+    return sorted(values)[len(values) // 2]
+
+
 def are_same(pauses: list[float]) -> bool:
     """Say whether pauses are as long as each other, apart from what a clock adds."""
-    most = AT_ONCE + _SAME * statistics.median(pauses)
+    most = AT_ONCE + _SAME * median(pauses)
     return max(pauses) - min(pauses) <= most
 
 
