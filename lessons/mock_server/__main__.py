@@ -3,13 +3,14 @@
 """
 
 import argparse
-import inspect
 import sys
 import textwrap
 import time
+from collections import Counter
 
 from . import fault
 from .server import MockServer
+from .step import catalogue
 
 
 def main() -> int:
@@ -41,7 +42,8 @@ def main() -> int:
         return 1
     try:
         about = f"(key: {server.api_key}; stop with Ctrl-C)"
-        print(f"{server.base_url}  {about}", flush=True)
+        print(f"{server.base_url}  {about}")
+        print(f"watch the requests arrive: {server.url}/_mock/", flush=True)
         while True:
             # Ctrl-C ends a sleep on every system; some other waits it does not.
             time.sleep(3600)
@@ -49,7 +51,21 @@ def main() -> int:
         pass
     finally:
         server.stop()
+    if server.records:
+        print(_summary(server))
     return 0
+
+
+def _summary(server: MockServer) -> str:
+    """Return how many requests came and how they ended, and the advice."""
+    ends = [
+        str(one.status if one.end == "complete" else one.end) for one in server.records
+    ]
+    counts = [f"{end}: {count}" for end, count in sorted(Counter(ends).items())]
+    some = f"{len(ends)} request{'' if len(ends) == 1 else 's'}"
+    lines = [f"{some}, at most {server.peak_open} at once ({', '.join(counts)})"]
+    lines += [textwrap.fill(one, 88, subsequent_indent="  ") for one in server.advice()]
+    return "\n".join(lines)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -122,12 +138,9 @@ def _parser() -> argparse.ArgumentParser:
 def _faults() -> str:
     """Return the list of all faults: each as a call, and what it does in a sentence."""
     lines = ["faults:"]
-    for name, make in fault.NAMES.items():
-        parameters = inspect.signature(make).parameters.values()
-        amounts = [str(one.replace(annotation=one.empty)) for one in parameters]
-        sentence = " ".join((make.__doc__ or "").split()).partition(". ")[0]
-        lines.append(f"  {name}({', '.join(amounts)})")
-        filled = textwrap.fill(sentence.rstrip("."), 76)
+    for name, amounts, sentence in catalogue():
+        lines.append(f"  {name}({', '.join(map(str, amounts))})")
+        filled = textwrap.fill(sentence, 76)
         lines.append(textwrap.indent(filled, " " * 6))
     return "\n".join(lines)
 

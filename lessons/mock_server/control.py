@@ -3,6 +3,7 @@ faulted or limited.
 """
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from aiohttp import web
 
 from . import fault
 from .fault import Fault
+from .live import Live, detail
 from .plan import Plan, Rule
 from .records import Log
 from .reply import to_json
@@ -27,8 +29,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "chaos": {"share": 0.5, "faults": ["status(503)", "drop"]},
 }
-GETS = ["GET /_mock/health", "GET /_mock/records"]
-POSTS = ["POST /_mock/reset", *(f"POST /_mock/{name}" for name in EXAMPLES)]
+GETS = ["health", "records", "records/1", "advice", "faults", "events", ""]
+POSTS = ["reset", *EXAMPLES]
+ALL = [*(f"GET /_mock/{one}" for one in GETS), *(f"POST /_mock/{one}" for one in POSTS)]
 
 
 def json_response(value: Any, status: int = 200) -> web.Response:
@@ -43,11 +46,23 @@ class Control:
     reset: forgets all that the server has seen and was told.
     """
 
-    def __init__(self, log: Log, plan: Plan, reset: Callable[[], None]) -> None:
-        self._log, self._plan, self._reset = log, plan, reset
+    def __init__(
+        self, log: Log, plan: Plan, reset: Callable[[], None], live: Live
+    ) -> None:
+        self._log, self._plan, self._reset, self._live = log, plan, reset, live
 
-    async def answer(self, request: web.BaseRequest) -> web.Response:
-        """Answer a request whose path begins with /_mock/."""
+    @staticmethod
+    def is_for(request: web.BaseRequest) -> bool:
+        """Say whether a request is for the control endpoints: one to /_mock/, or that
+        of a browser which is to be led there.
+        """
+        accept = request.headers.get("Accept", "")
+        is_browser = request.method == "GET" and "text/html" in accept
+        is_at_door = request.path in ("/", "/_mock")
+        return request.path.startswith("/_mock/") or (is_browser and is_at_door)
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request for the control endpoints."""
         # A browser says which page a request comes from, and no other page than our
         # own may control this server (RFC 6454, section 7.3).
         own = f"http://{request.headers['Host']}"
@@ -62,13 +77,28 @@ class Control:
                 records = [record.to_dict() for record in self._log.all()]
                 seen = {"records": records, "peak_open": self._log.peak_open}
                 return json_response(seen)
+            case "GET", "/" | "/_mock":
+                return web.Response(status=302, headers={"Location": "/_mock/"})
+            case "GET", "/_mock/":
+                return self._live.page()
+            case "GET", "/_mock/events":
+                return await self._live.events(request)
+            case "GET", "/_mock/faults":
+                return json_response({"faults": self._live.faults()})
+            case "GET", "/_mock/advice":
+                return json_response({"advice": await self._live.advice()})
             case "POST", "/_mock/reset":
                 self._reset()
                 return json_response({"status": "ok"})
         name = request.path.removeprefix("/_mock/")
+        if request.method == "GET" and re.fullmatch("records/[0-9]{1,9}", name):
+            record = self._log.find(int(name.removeprefix("records/")))
+            if record is None:
+                return json_response({"error": "there is no such record"}, 404)
+            return json_response(detail(record, request.headers["Host"]))
         if request.method == "POST" and name in EXAMPLES:
             return self._order(name, await _read(request))
-        message = f"the control endpoints are {', '.join([*GETS, *POSTS])}"
+        message = f"the control endpoints are {', '.join(ALL)}"
         return json_response({"error": message}, 404)
 
     def _order(self, name: str, body: bytes) -> web.Response:

@@ -23,7 +23,7 @@ from aiohttp import web
 from .call import Call, State, read_json
 from .control import Control, json_response
 from .plan import NO_FAULT, Plan
-from .records import Log, Mask, Record, mask
+from .records import Log, Mask, Record, mask, secrets_in
 from .reply import Reply, digest
 from .routes import find
 
@@ -73,9 +73,11 @@ class Handler:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if refused := _refuse_host(request):
             return refused
-        if request.path.startswith("/_mock/"):
+        if self._control.is_for(request):
             return await self._control.answer(request)
-        hidden, key = Mask(request.headers, [self._state.api_key]), _bearer(request)
+        secrets = secrets_in(request.rel_url.raw_query_string)
+        hidden = Mask(request.headers, [self._state.api_key, *secrets])
+        key = _bearer(request)
         record = self._log.open(
             request.transport,
             method=request.method,
@@ -88,7 +90,7 @@ class Handler:
             body, trouble = await _read(request)
             self._log.keep_body(record, hidden, body)
             reply = await self._answer(request, record, body, trouble)
-            return await self._send(request, record, reply)
+            return await self._send(request, record, hidden, reply)
         except asyncio.CancelledError:
             end = "server-stopped" if self._is_stopping else "client-gone"
             self._log.close(record, end)
@@ -138,8 +140,9 @@ class Handler:
             text=rule.text,
         )
         fault, source = self._plan.choose(call, rule)
-        record.attempt = call.attempt
+        record.attempt, record.identity = call.attempt, call.identity
         record.fault, record.source = "" if fault == NO_FAULT else str(fault), source
+        self._log.tell(record)
         dialect, answer = find(call.method, call.path)
         if fault.refuses:
             reply = Reply()
@@ -169,7 +172,7 @@ class Handler:
             self.waiting.discard(transport)
 
     async def _send(
-        self, request: web.BaseRequest, record: Record, reply: Reply
+        self, request: web.BaseRequest, record: Record, hidden: Mask, reply: Reply
     ) -> web.StreamResponse:
         """Send a reply and write down how it ended.
 
@@ -184,13 +187,14 @@ class Handler:
         # aiohttp wants a response, even if nothing of it is sent.
         response: web.StreamResponse = web.Response()
         if reply.has_head:
-            record.status, record.first_byte = reply.status, self._log.now()
             reply.headers["Server"] = "mock"
             if not reply.is_chunked:
                 reply.headers["Content-Length"] = str(reply.content_length)
             # No body after these: RFC 9110, sections 9.3.2, 15.3.5 and 15.4.5.
             if request.method == "HEAD" or reply.status in (204, 304):
                 reply.pieces, reply.is_chunked = [], False
+        self._log.begin(record, hidden, reply)
+        if reply.has_head:
             if reply.is_plain:
                 record.sent = len(reply.body)
                 self._log.close(record, end)
@@ -210,12 +214,14 @@ class Handler:
                 await self._wait(request.transport, wait)
                 turn_ends = time.monotonic() + _PATIENCE
             record.sent += len(data)
+            record.last_byte, record.is_blocked = self._log.now(), bool(pieces)
             if not pieces and reply.ending != "hang":
                 self._log.close(record, end)
             if data and reply.has_head:
                 await response.write(data)
             elif data:
                 request.transport.write(data)
+            record.is_blocked = False
         if reply.ending == "hang":
             await self._wait(request.transport, math.inf)
         self._log.close(record, end)  # if there was no piece

@@ -80,6 +80,11 @@ class Plan:
         self._rules: list[Rule] = []
         self._chaos: tuple[float, tuple[Fault, ...]] = (0.0, ())
 
+    @property
+    def waiting(self) -> int:
+        """How many faults of the script wait for a request."""
+        return len(self._script)
+
     def add_to_script(self, steps: tuple[Fault, ...]) -> None:
         """Say what happens to the next requests, one fault each."""
         check_faults(steps)

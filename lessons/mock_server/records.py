@@ -5,17 +5,19 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote_plus
 from weakref import WeakKeyDictionary
 
-from multidict import MultiMapping
+from .reply import Reply
 
 RECORD_LIMIT = 10_000
 BODY_LIMIT = 64 * 1024
+REPLY_LIMIT = 2 * 1024  # of each reply's body
 BYTES_LIMIT = 64 * 1024 * 1024  # of all records together
 _SECRET_HEADERS = {
     "authorization",
@@ -33,6 +35,11 @@ _LOOKS_LIKE_A_KEY = re.compile(r"\bsk-[\w-]{8,}")
 def mask(secret: str) -> str:
     """Return a secret as its first and last four characters; of a short one nothing."""
     return f"{secret[:4]}…{secret[-4:]}" if len(secret) >= 12 else "…"
+
+
+def secrets_in(query: str) -> list[str]:
+    """Return the values of every key=, token=, api_key= or access_token= of a query."""
+    return [unquote_plus(found[1]) for found in _SECRET_PARAMETERS.findall(query)]
 
 
 @lru_cache(maxsize=1024)
@@ -54,7 +61,7 @@ class Mask:
     secrets: what must not be seen, besides the values of the headers that carry keys.
     """
 
-    def __init__(self, headers: MultiMapping[str], secrets: Iterable[str]) -> None:
+    def __init__(self, headers: Mapping[str, str], secrets: Iterable[str]) -> None:
         carried = [
             value.rpartition(" ")[2]
             for name, value in headers.items()
@@ -80,15 +87,16 @@ class Mask:
         """Return a query string, also with the value of every key=, token=, api_key= or
         access_token= masked.
         """
-        text = self.text(query)
-        return _SECRET_PARAMETERS.sub(lambda found: found[1] + mask(found[2]), text)
+        return self.text(
+            _SECRET_PARAMETERS.sub(lambda found: found[1] + mask(found[2]), query)
+        )
 
     def body(self, body: bytes) -> bytes:
         """Return a body masked like text; bytes that are no UTF-8 stay as they are."""
         text = body.decode("utf-8", "surrogateescape")
         return self.text(text).encode("utf-8", "surrogateescape")
 
-    def headers(self, headers: MultiMapping[str]) -> dict[str, str]:
+    def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Return the headers as a dict; those that came twice are joined by a comma
         (RFC 9110, section 5.3).
         """
@@ -116,9 +124,15 @@ class Record:
     body: its first 64 KiB.
     attempt: 1 for the first request with this method, address, key and body, 2 for its
         first repetition.
+    identity: a short name of method, address, key and body: equal requests have the
+        same.
     status: the status code that was sent; None if none was.
     fault, source: what was done to the reply and who asked for it: "script", "rule",
         "chaos" or "limiter".
+    reply_headers: those of the reply, masked like the request's; empty before it.
+    reply: the first 2 KiB of the reply's body as the server means to send it, masked.
+    last_byte: when the last part of the body so far was handed to the connection.
+    is_blocked: True while the client does not take the bytes that are ready for it.
     sent: how many bytes of the reply's body went out.
     end: complete, cut (in the middle of the body), rst or fin (before the body),
         client-gone or server-stopped; "" while it is open.
@@ -135,9 +149,14 @@ class Record:
     received: float
     body: bytes = b""
     attempt: int = 1
+    identity: str = ""
     status: int | None = None
     fault: str = ""
     source: str = ""
+    reply_headers: dict[str, str] = field(default_factory=dict)
+    reply: bytes = b""
+    last_byte: float | None = None
+    is_blocked: bool = False
     first_byte: float | None = None
     ended: float | None = None
     sent: int = 0
@@ -149,19 +168,21 @@ class Record:
         return f"{self.method} {self.path}" + (f"?{self.query}" if self.query else "")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as plain JSON values; bytes of the body that are no UTF-8
-        are replaced.
+        """Return the record as plain JSON values; bytes of the bodies that are no UTF-8
+        are replaced, and of the reply there is what was sent.
         """
         return {
             **dataclasses.asdict(self),
             "body": self.body.decode("utf-8", "replace"),
+            "reply": self.reply[: self.sent].decode("utf-8", "replace"),
         }
 
 
 def _size(record: Record) -> int:
     """Return about how many bytes a record takes."""
     texts = [record.path, record.query, *record.headers, *record.headers.values()]
-    return 1000 + len(record.body) + sum(map(len, texts))
+    texts += [*record.reply_headers, *record.reply_headers.values()]
+    return 1000 + len(record.body) + len(record.reply) + sum(map(len, texts))
 
 
 class Log:
@@ -170,6 +191,8 @@ class Log:
     def __init__(self) -> None:
         self._lock = threading.Condition()
         self._started = time.monotonic()
+        self.started = time.time()  # seconds since 1970 when now() was 0
+        self._watchers: set[Any] = set()
         self.clear()
 
     def clear(self) -> None:
@@ -180,6 +203,30 @@ class Log:
             self._open: dict[int, Record] = {}
             self._connections: WeakKeyDictionary[Any, list[int]] = WeakKeyDictionary()
             self._connection_count = self._count = self.peak_open = 0
+            for watcher in self._watchers:
+                watcher.begin_anew()
+
+    @contextmanager
+    def watched_by(self, watcher: Any) -> Iterator[None]:
+        """Tell a watcher (see live.py) of every record that is new or has changed."""
+        with self._lock:
+            self._watchers.add(watcher)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._watchers.discard(watcher)
+
+    def tell(self, record: Record) -> None:
+        """Tell the watchers of a record; one that was open at clear() is forgotten."""
+        if id(record) in self._open:
+            for watcher in self._watchers:
+                watcher.add(record)
+
+    @property
+    def open_now(self) -> int:
+        """The number of requests that are open."""
+        return len(self._open)
 
     def now(self) -> float:
         """Return the seconds since the server was made."""
@@ -207,6 +254,7 @@ class Log:
             self._add_bytes(_size(record))
             self._open[id(record)] = record
             self.peak_open = max(self.peak_open, len(self._open))
+            self.tell(record)
         return record
 
     def keep_body(self, record: Record, hidden: Mask, body: bytes) -> None:
@@ -216,6 +264,19 @@ class Log:
         with self._lock:
             record.body = kept
             self._add_bytes(len(kept))
+
+    def begin(self, record: Record, hidden: Mask, reply: Reply) -> None:
+        """Write down what is about to be sent: its head, if it has one, and the
+        beginning of its body.
+        """
+        start = hidden.body(reply.start(2 * REPLY_LIMIT))[:REPLY_LIMIT]
+        with self._lock:
+            before, record.reply = _size(record), start
+            if reply.has_head:
+                record.status, record.first_byte = reply.status, self.now()
+                record.reply_headers = hidden.headers(reply.headers)
+            self._add_bytes(_size(record) - before)
+            self.tell(record)
 
     def _add_bytes(self, count: int) -> None:
         """Count these bytes, and forget the oldest records if they are too many."""
@@ -229,9 +290,16 @@ class Log:
         """Write down how a request ended, unless that is known already."""
         with self._lock:
             if not record.end:
-                record.end, record.ended = end, self.now()
+                record.ended, record.end = self.now(), end
+                self.tell(record)
                 self._open.pop(id(record), None)
                 self._lock.notify_all()
+
+    def find(self, n: int) -> Record | None:
+        """Return the record with this number, None if there is none (any more)."""
+        with self._lock:
+            place = n - self._records[0].n if self._records else -1
+            return self._records[place] if 0 <= place < len(self._records) else None
 
     def all(self) -> list[Record]:
         """Return the records, oldest first."""

@@ -77,6 +77,10 @@ class Reply:
         """All pieces joined."""
         return b"".join(data for _, data in self.pieces)
 
+    def start(self, limit: int) -> bytes:
+        """Return the first limit bytes of the body."""
+        return b"".join(data for _, data in cut_bytes(self.pieces, limit))
+
     @property
     def content_length(self) -> int:
         """The number of bytes that the body promises to have."""

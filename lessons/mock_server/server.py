@@ -5,6 +5,7 @@ import functools
 import logging
 import re
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -14,13 +15,15 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from .accept import Connection, accept_for_ever, raise_limit
+from .advice import Seen, advise
 from .call import State
 from .control import Control
 from .fault import Fault
 from .handler import Handler
 from .limiter import Limiter
+from .live import Live
 from .plan import Plan, Rule, check_seconds
-from .records import Log, Record, table
+from .records import Log, Record, mask, table
 from .step import MOST_BYTES
 
 MODELS = ("mock-small", "mock-large")  # those that exist without a rule
@@ -82,9 +85,11 @@ class MockServer:
         self._thread: threading.Thread | None = None
         limits = requests_per_minute or _NO_LIMIT, tokens_per_minute or _NO_LIMIT
         limiter = Limiter(*limits, clock)
+        self._limit = requests_per_minute
         self._state = State(api_key, latency, token_delay, limiter, self._models)
         self._log, self._plan = Log(), Plan(seed)
-        control = Control(self._log, self._plan, self.reset)
+        live = Live(self._log, self._plan, self._advise)
+        control = Control(self._log, self._plan, self.reset, live)
         self._handler = Handler(self._log, self._plan, self._state, control)
 
     # --- life ---
@@ -239,6 +244,31 @@ class MockServer:
         """
         self._log.wait_until_idle(0.2)
         print(table(self.records[-last:] if last else self.records))
+
+    def advice(self) -> list[str]:
+        """Return what your client could do better, a sentence for each fault, with the
+        numbers of the requests it rests on; an empty list for a polite client.
+
+        Like show(), this waits up to 0.2 s for open requests to end.
+        """
+        self._log.wait_until_idle(0.2)
+        return self._advise()
+
+    def _advise(self) -> list[str]:
+        log = self._log
+        seen = Seen(log.all(), log.now(), log.started, self._limit, mask(self.api_key))
+        return advise(seen)
+
+    def live(self, height: int = 480) -> None:
+        """Show the page on which requests can be watched as they arrive: in a notebook
+        right there, so many pixels high; elsewhere its address.
+        """
+        address = f"{self.url}/_mock/"
+        print(f"Watch the requests arrive: {address}")
+        if "ipykernel" in sys.modules:
+            from IPython.display import IFrame, display
+
+            display(IFrame(address, "100%", height))
 
     def _models(self) -> list[str]:
         """Return the models that exist: the usual ones, and those that rules speak

@@ -205,6 +205,17 @@ def _short(value: Any) -> str:
     return text if len(text) <= 200 else text[:200] + "…"
 
 
+def catalogue() -> list[tuple[str, list[inspect.Parameter], str]]:
+    """Return for each fault its name, its amounts, and what it does in a sentence."""
+    faults = []
+    for name, make in NAMES.items():
+        parameters = inspect.signature(make).parameters.values()
+        amounts = [one.replace(annotation=one.empty) for one in parameters]
+        sentence = " ".join((make.__doc__ or "").split()).partition(". ")[0]
+        faults.append((name, amounts, sentence.rstrip(".")))
+    return faults
+
+
 # --- from text to a fault -------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ the server. The last two figures are of a server in a process of its own.
 import argparse
 import asyncio
 import json
+import shutil
 import socket
 import statistics
 import subprocess
@@ -18,9 +19,11 @@ import threading
 import time
 
 from mock_server import MockServer, fault
+from playwright.sync_api import sync_playwright
 
 from tests.mock_server import wire
 from tests.mock_server.terminal import Terminal
+from tests.mock_server.test_live_page import BROWSERS, OPTIONS
 
 FIRST = b"GET /get HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 COLD = f"""
@@ -60,13 +63,23 @@ def warm_start() -> float:
     return statistics.median(times)
 
 
+def watch(server: MockServer) -> threading.Thread:
+    """Read what the live page reads, until the server stops; return the thread."""
+    connection = wire.connect(server, 60)
+    connection.sendall(wire.request("GET /_mock/events"))
+    reader = threading.Thread(target=wire.read_to_end, args=(connection,))
+    reader.start()
+    return reader
+
+
 def stop_with_hung_clients(count: int = 200) -> float:
-    """Return the seconds that it takes to stop while so many clients wait for a reply;
-    no thread may be left.
+    """Return the seconds that it takes to stop while the live page is open and so many
+    clients wait for a reply; no thread may be left.
     """
     before = threading.active_count()
     server = MockServer().start()
     server.on().reply(fault.hang())
+    page = watch(server)
     clients = [wire.connect(server) for _ in range(count)]
     for client in clients:
         client.sendall(FIRST)
@@ -75,6 +88,7 @@ def stop_with_hung_clients(count: int = 200) -> float:
     started = time.perf_counter()
     server.stop()
     seconds = time.perf_counter() - started
+    page.join()
     assert threading.active_count() == before, "a thread is left"
     for client in clients:
         client.close()
@@ -134,11 +148,13 @@ async def send_for_a_while(port: int, data: bytes) -> int:
     return Client.done
 
 
-def rate(data: bytes) -> float:
+def rate(data: bytes, is_watched: bool = False) -> float:
     """Return how many times a second the server answers a request, with two processes
-    of clients.
+    of clients; is_watched: while the live page is open.
     """
     with MockServer() as server:
+        if is_watched:
+            watch(server)
         server.on(model="mock-small").reply(text="word " * WORDS)
         command = [
             sys.executable,
@@ -207,6 +223,33 @@ def memory(count: int = 20_000) -> float:
     return int(peak) / 1024
 
 
+def drawing(count: int = 1000) -> tuple[float, float]:
+    """Return the seconds from the end of the last of so many requests to its row on the
+    live page, and how often a second the page was drawn until then.
+    """
+    found = [path for name in BROWSERS if (path := shutil.which(name))]
+    if not found:
+        return 0.0, 0.0
+    with MockServer() as server, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=found[0], args=list(OPTIONS)
+        )
+        page = browser.new_page()
+        page.goto(server.url)
+        page.wait_for_selector("#state:text('live')")
+        draws, started = page.evaluate("draws"), time.perf_counter()
+        with wire.connect(server) as connection:
+            for _ in range(count):
+                connection.sendall(wire.request("GET /users/python"))
+                connection.recv(65536)
+        ended = time.perf_counter()
+        page.wait_for_selector(f"#rows td:text-is('{count}')")
+        drawn = time.perf_counter()
+        draws = page.evaluate("draws") - draws
+        browser.close()
+        return drawn - ended, draws / (drawn - started)
+
+
 def main() -> int:
     """Measure everything and print a table; return 1 if a figure was missed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -225,10 +268,17 @@ def main() -> int:
     )
     chat = wire.request(line, key, body=json.dumps(body).encode())
     stream = wire.request(line, key, body=json.dumps({**body, "stream": True}).encode())
+    seconds, draws = drawing()
     rows = [
         ("import, start, first reply: cold", cold_start() * 1000, "ms", "<", 250),
         ("start, first reply: warm", warm_start() * 1000, "ms", "<", 10),
-        ("stop with 200 hung clients", stop_with_hung_clients() * 1000, "ms", "<", 100),
+        (
+            "stop: page, 200 hung clients",
+            stop_with_hung_clients() * 1000,
+            "ms",
+            "<",
+            100,
+        ),
         (
             "plain replies (GET /users/python)",
             rate(wire.request("GET /users/python")),
@@ -236,8 +286,18 @@ def main() -> int:
             ">",
             5000,
         ),
+        (
+            "the same, with the page open",
+            rate(wire.request("GET /users/python"), is_watched=True),
+            "/s",
+            ">",
+            5000,
+        ),
         ("chat answers", rate(chat), "/s", ">", 0),
         ("streams of 21 events", rate(stream), "/s", ">", 1500),
+        ("the same, with the page open", rate(stream, True), "/s", ">", 1500),
+        ("1,000 requests drawn, after", seconds * 1000, "ms", "<", 2000),
+        ("draws of the page", draws, "/s", "<", 20.5),
         ("a reply beside a long stream", beside_a_long_stream() * 1000, "ms", "<", 50),
     ]
     if sys.platform == "linux":

@@ -7,7 +7,10 @@ import signal
 import subprocess
 import sys
 
-LINE = r"(http://127\.0\.0\.1:(\d+))/v1  \(key: (\S+); stop with Ctrl-C\)\n"
+LINES = (
+    r"(http://127\.0\.0\.1:(\d+))/v1  \(key: (\S+); stop with Ctrl-C\)\n"
+    r"watch the requests arrive: \1/_mock/\n"
+)
 IS_WINDOWS = sys.platform == "win32"  # which cannot send Ctrl-C to one process alone
 
 
@@ -22,7 +25,7 @@ class Terminal:
     """A running server; arguments are those of its command, and options go to Python
     itself.
 
-    It has printed its one line: url, port and key are what that line says.
+    It has printed its two lines: url, port and key are what they say.
     """
 
     def __init__(self, *arguments: str, options: tuple[str, ...] = ()) -> None:
@@ -33,17 +36,17 @@ class Terminal:
             text=True,
             preexec_fn=None if IS_WINDOWS else _listen_to_ctrl_c,
         )
-        line = self.process.stdout.readline()
-        found = re.fullmatch(LINE, line)
+        lines = self.process.stdout.readline() + self.process.stdout.readline()
+        found = re.fullmatch(LINES, lines)
         assert found, (
-            f"the first line was {line!r}, and then: "
+            f"the first lines were {lines!r}, and then: "
             f"{self.process.communicate(timeout=5)}"
         )
         self.url, self.port, self.key = found[1], int(found[2]), found[3]
 
     def stop(self) -> tuple[int, str, str]:
         """Press Ctrl-C; return the exit status and all that was printed after the first
-        line, to both outputs.
+        lines, to both outputs.
         """
         if IS_WINDOWS:
             self.process.kill()

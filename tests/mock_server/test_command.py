@@ -32,7 +32,8 @@ def start() -> Iterator[Callable[..., Terminal]]:
     yield begin
     for terminal in started:
         if terminal.process.poll() is None:
-            assert terminal.stop() == (0, "", "")
+            status, _, errors = terminal.stop()
+            assert (status, errors) == (0, "")
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -46,8 +47,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_terminal_of_its_own(start: Callable[..., Terminal]) -> None:
-    """The command prints its address and key in one line, serves, and is driven by the
-    control endpoints.
+    """The command prints its address and key in one line and the live page in another,
+    serves, is driven by the control endpoints, and sums up at the end.
     """
     terminal = start()
     headers = {"Authorization": f"Bearer {terminal.key}"}
@@ -66,7 +67,8 @@ def test_a_terminal_of_its_own(start: Callable[..., Terminal]) -> None:
     assert (reply.status_code, reply.headers["Retry-After"]) == (503, "2")
     records = requests.get(f"{terminal.url}/_mock/records", timeout=5).json()["records"]
     assert [record["status"] for record in records] == [200, 503]
-    assert terminal.stop() == (0, "", "")
+    summary = "2 requests, at most 1 at once (200: 1, 503: 1)\n"
+    assert terminal.stop() == (0, "" if IS_WINDOWS else summary, "")
 
 
 @pytest.mark.skipif(IS_WINDOWS, reason="Windows has no SIGINT for one process")
@@ -82,10 +84,26 @@ def test_ctrl_c_with_clients_waiting(start: Callable[..., Terminal]) -> None:
         clients.append(client)
     time.sleep(0.1)
     started = time.monotonic()
-    assert terminal.stop() == (0, "", "")
+    summary = "20 requests, at most 20 at once (server-stopped: 20)\n"
+    assert terminal.stop() == (0, summary, "")
     assert time.monotonic() - started < 5
     for client in clients:
         client.close()
+
+
+@pytest.mark.skipif(IS_WINDOWS, reason="Windows has no SIGINT for one process")
+def test_advice_at_the_end(start: Callable[..., Terminal]) -> None:
+    """After Ctrl-C the command says what the client could do better; a server that was
+    not asked anything says nothing.
+    """
+    terminal = start()
+    key = {"api_key": "quite-an-unusual-key"}
+    requests.get(f"{terminal.url}/get", params=key, timeout=5)
+    status, printed, errors = terminal.stop()
+    assert (status, errors) == (0, "")
+    assert printed.startswith("1 request, at most 1 at once (200: 1)\nYour client sent")
+    assert "a key in the address" in printed and "(request 1)" in printed
+    assert start().stop() == (0, "", "")
 
 
 def test_options(start: Callable[..., Terminal]) -> None:

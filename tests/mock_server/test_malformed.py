@@ -33,7 +33,8 @@ def child() -> Iterator[Terminal]:
     """
     terminal = Terminal(options=("-W", "always"))
     yield terminal
-    assert terminal.stop() == (0, "", ""), "the server printed something"
+    status, _, errors = terminal.stop()
+    assert (status, errors) == (0, ""), "the server printed an error"
 
 
 def chat(body: object, *headers: str) -> bytes:

@@ -597,7 +597,7 @@ def insist(server: MockServer, number: int) -> None:
 
 def without_times(record: Record) -> dict:
     """Return all of a record that may not differ from run to run."""
-    times = ("received", "first_byte", "ended")
+    times = ("received", "first_byte", "last_byte", "ended")
     host = {**record.headers, "Host": ""}  # the port differs
     return {
         name: value for name, value in vars(record).items() if name not in times
