@@ -1,4 +1,6 @@
-"""Hold a conversation with a language model, through a client of your own.
+"""A client for an LLM API.
+
+Hold a conversation with a language model, through a client of your own.
 
 It takes about a second:
 python lessons/03_sync_client.py
@@ -148,7 +150,7 @@ def converse(client: OpenAIClient, model: str, options: argparse.Namespace) -> N
 
 def main() -> None:
     """Read the command line and hold the conversation."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("questions", nargs="*", default=QUESTIONS, help="one or more")
     parser.add_argument("--max-tokens", type=int, default=2000, help="for each answer")
     options = parser.parse_args()
@@ -166,4 +168,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("stopped")

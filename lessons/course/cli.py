@@ -10,7 +10,6 @@ missing.
 from __future__ import annotations
 
 import argparse
-import ast
 import os
 import re
 import subprocess
@@ -22,12 +21,10 @@ from typing import NamedTuple
 
 from . import commands
 from .doctor import INSTALL, diagnose, missing_packages
-from .exercises import ROOT, Mistake, find_exercises, shown
+from .exercises import ROOT, Mistake, find_exercises
+from .pacing import read_opening
 from .progress import Progress
-from .results import WIDTH
-
-_WORDS = {"a": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
-_SECONDS = re.compile(rf"\b([\d.]+|{'|'.join(_WORDS)})\s+(?:s|seconds?)\b")
+from .results import WIDTH, clip
 
 
 class Lesson(NamedTuple):
@@ -55,54 +52,47 @@ def find_lessons(root: Path = ROOT) -> list[Lesson]:
     ]
 
 
-def describe(script: Path | None) -> tuple[str, float]:
-    """Return a script's title and the seconds it takes, "" and 0 if it does not say.
-
-    The title is the first line of its docstring, the seconds the last time it names.
-    """
-    if not script:
-        return "", 0.0
-    try:
-        tree = ast.parse(script.read_text(encoding="utf-8"))
-    except SyntaxError as error:
-        return f"(line {error.lineno} of the script is not Python)", 0.0
-    told = (ast.get_docstring(tree) or "").partition("Sample run:")[0]
-    title = told.partition("\n")[0].rstrip(".")
-    times = _SECONDS.findall(told)
-    return title, float(_WORDS.get(times[-1], times[-1])) if times else 0.0
+def describe(lesson: Lesson) -> tuple[str, str]:
+    """Return the title and the minutes of a lesson, as its notebook states them."""
+    if lesson.notebook:
+        try:
+            title, minutes = read_opening(lesson.notebook)
+        except (OSError, ValueError):
+            return f"({lesson.notebook.name} cannot be read)", ""
+        if title:
+            return title, str(minutes or "")
+    return lesson.stem[3:].replace("_", " "), ""
 
 
 def list_lessons(_: argparse.Namespace) -> int:
-    """Print every lesson with its files and its time, and the exercise's points."""
+    """Print every lesson in a line, the points so far, and the commands to go on."""
     lessons = find_lessons()
     if not lessons:
         return _complain("there are no lessons in this folder")
     exercises = {exercise.stem: exercise for exercise in find_exercises()}
     progress = Progress()
+    print(f"     {'lesson':<44}minutes   exercise")
     for lesson in lessons:
-        title, seconds = describe(lesson.script)
-        heading = f"{lesson.number}  {title}"
-        print(textwrap.fill(heading, WIDTH, subsequent_indent="    ").rstrip())
-        notebook, script = (
-            shown(path) if path else "-" for path in (lesson.notebook, lesson.script)
-        )
-        time = f"{seconds:g} s" if seconds else ""
-        print(f"    {notebook:<36} {script:<31}{time:>8}".rstrip())
-        if exercise := exercises.get(lesson.stem):
-            path = (exercise.answers or [exercise.stub])[0]
-            print(f"    {shown(path):<40} {progress.describe(exercise)}")
-    print("\nThe seconds are those of the script.")
-    print("Open the notebooks: jupyter lab notebooks")
-    print(f"Run a script:       python -m lessons run {lessons[0].number}")
-    if not exercises:
-        return 0
+        title, minutes = describe(lesson)
+        exercise = exercises.get(lesson.stem)
+        mark = "✓" if exercise and progress.is_solved(exercise) else " "
+        state = progress.describe(exercise) if exercise else ""
+        row = f"{lesson.number} {mark} {clip(title, 43):<44}{minutes:>7}   {state}"
+        print(row.rstrip())
+    print()
+    if exercises:
+        print(f"Points so far: {progress.total()}\n")
+    first = lessons[0]
     unsolved = progress.unsolved()
-    if unsolved and unsolved[0].answers:
-        print(f"Check your answer:  python -m lessons check {unsolved[0].number}")
-    elif unsolved:
-        print(f"Begin an exercise:  python -m lessons start {unsolved[0].number}")
-    print(f"\nPoints so far: {progress.total()}")
-    if not unsolved:
+    if unsolved:
+        first = next((one for one in lessons if one.stem == unsolved[0].stem), first)
+    if first.notebook:
+        print(f"Read:     jupyter lab, then open notebooks/{first.notebook.name}")
+    print(f"Run:      python -m lessons run {first.number}")
+    if unsolved:
+        step = "watch" if unsolved[0].answers else "start"
+        print(f"Exercise: python -m lessons {step} {unsolved[0].number}")
+    elif exercises:
         print("You have solved every exercise of this course. Congratulations.")
     return 0
 

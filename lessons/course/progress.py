@@ -55,9 +55,13 @@ class Progress:
         most = self.get(exercise, "of")
         return f"{self.get(exercise, 'points')} of {most} points" if most else "started"
 
+    def is_solved(self, exercise: Exercise) -> bool:
+        """Say whether all tests of an exercise have passed once."""
+        return self.get(exercise, "solved", False)
+
     def unsolved(self) -> list[Exercise]:
         """Return the exercises that are still to be solved."""
-        return [one for one in find_exercises() if not self.get(one, "solved", False)]
+        return [one for one in find_exercises() if not self.is_solved(one)]
 
     def total(self) -> str:
         """Return the points of all exercises, and how many there are to be had."""
