@@ -1,7 +1,8 @@
 """The course at the command line.
 
-`python -m lessons` lists the lessons, `python -m lessons run 01` runs one. `start`,
-`check`, `hint`, `solution`, `watch` and `reset` are for the exercises: see commands.py.
+`python -m lessons` lists the lessons (listing.py), `python -m lessons run 01` runs one.
+`start`, `check`, `hint`, `solution` and `reset` (commands.py) and `watch` (watch.py)
+are for the exercises.
 
 Nothing outside the standard library is imported here, so that it can say what is
 missing.
@@ -17,84 +18,13 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from . import commands
 from .doctor import INSTALL, diagnose, missing_packages
-from .exercises import ROOT, Mistake, find_exercises
-from .pacing import read_opening
-from .progress import Progress
-from .results import WIDTH, clip
-
-
-class Lesson(NamedTuple):
-    """The files of one lesson; None stands for a file that is not there."""
-
-    stem: str
-    notebook: Path | None
-    script: Path | None
-
-    @property
-    def number(self) -> str:
-        """The two digits that the name begins with."""
-        return self.stem[:2]
-
-
-def find_lessons(root: Path = ROOT) -> list[Lesson]:
-    """Return all lessons in the order of their numbers, found by their files' names."""
-    notebooks = (root / "notebooks").glob("[0-9][0-9]_*.ipynb")
-    scripts = (root / "lessons").glob("[0-9][0-9]_*.py")
-    notebook_of = {path.stem: path for path in notebooks}
-    script_of = {path.stem: path for path in scripts}
-    return [
-        Lesson(stem, notebook_of.get(stem), script_of.get(stem))
-        for stem in sorted({*notebook_of, *script_of})
-    ]
-
-
-def describe(lesson: Lesson) -> tuple[str, str]:
-    """Return the title and the minutes of a lesson, as its notebook states them."""
-    if lesson.notebook:
-        try:
-            title, minutes = read_opening(lesson.notebook)
-        except (OSError, ValueError):
-            return f"({lesson.notebook.name} cannot be read)", ""
-        if title:
-            return title, str(minutes or "")
-    return lesson.stem[3:].replace("_", " "), ""
-
-
-def list_lessons(_: argparse.Namespace) -> int:
-    """Print every lesson in a line, the points so far, and the commands to go on."""
-    lessons = find_lessons()
-    if not lessons:
-        return _complain("there are no lessons in this folder")
-    exercises = {exercise.stem: exercise for exercise in find_exercises()}
-    progress = Progress()
-    print(f"     {'lesson':<44}minutes   exercise")
-    for lesson in lessons:
-        title, minutes = describe(lesson)
-        exercise = exercises.get(lesson.stem)
-        mark = "✓" if exercise and progress.is_solved(exercise) else " "
-        state = progress.describe(exercise) if exercise else ""
-        row = f"{lesson.number} {mark} {clip(title, 43):<44}{minutes:>7}   {state}"
-        print(row.rstrip())
-    print()
-    if exercises:
-        print(f"Points so far: {progress.total()}\n")
-    first = lessons[0]
-    unsolved = progress.unsolved()
-    if unsolved:
-        first = next((one for one in lessons if one.stem == unsolved[0].stem), first)
-    if first.notebook:
-        print(f"Read:     jupyter lab, then open notebooks/{first.notebook.name}")
-    print(f"Run:      python -m lessons run {first.number}")
-    if unsolved:
-        step = "watch" if unsolved[0].answers else "start"
-        print(f"Exercise: python -m lessons {step} {unsolved[0].number}")
-    elif exercises:
-        print("You have solved every exercise of this course. Congratulations.")
-    return 0
+from .exercises import Mistake
+from .listing import find_lessons, list_lessons
+from .results import WIDTH
+from .watch import watch
 
 
 def run_lessons(options: argparse.Namespace) -> int:
@@ -173,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, command, text in (
         ("start", commands.start, "begin an exercise: copy what is given to work/"),
         ("check", commands.check, "test your answer, and say what is not right yet"),
-        ("watch", commands.watch, "check again whenever you save your answer"),
+        ("watch", watch, "check again whenever you save your answer"),
         ("hint", commands.hint, "print the next hint, or the one you name"),
         (
             "solution",
@@ -188,6 +118,9 @@ def _parser() -> argparse.ArgumentParser:
     ):
         one = add(name, command, text)
         one.add_argument("exercise", metavar="NN", help="number of an exercise")
+        if name == "check":
+            which = "show every failure in full, not only the first"
+            one.add_argument("--all", action="store_true", help=which)
         if name == "hint":
             which = "its number or name; the next one without it"
             one.add_argument("hint", nargs="?", metavar="HINT", help=which)
@@ -205,8 +138,17 @@ def main() -> int:
         stream.reconfigure(encoding="utf-8", errors="replace")
     options = _parser().parse_args()
     try:
-        return options.command(options)
+        status = options.command(options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Who reads the output has seen enough, as in `... solution 05 | head`. Python
+        # flushes once more at its end, and must not fail then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (Mistake, OSError) as error:
         return _complain(str(error))
     except KeyboardInterrupt:
+        if options.command is not run_lessons:  # the script has said so itself
+            print("stopped", file=sys.stderr)
         return 130

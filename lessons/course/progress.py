@@ -63,6 +63,11 @@ class Progress:
         """Return the exercises that are still to be solved."""
         return [one for one in find_exercises() if not self.is_solved(one)]
 
+    def solved(self) -> tuple[int, int]:
+        """Return how many exercises are solved, and how many there are."""
+        most = len(find_exercises())
+        return most - len(self.unsolved()), most
+
     def total(self) -> str:
         """Return the points of all exercises, and how many there are to be had."""
         exercises = find_exercises()

@@ -111,14 +111,17 @@ def render(result: Result) -> str:
     return "\n".join(lines)
 
 
-def explain(results: list[Result]) -> list[str]:
+def explain(results: list[Result], in_full: bool = False) -> list[str]:
     """Return the lines that tell a learner what became of one answer.
 
     The first failure is told in full, the others in a line each; then come the notes.
+
+    in_full: the others are told in full as well.
     """
     failed = [result for result in results if not result.passed]
-    lines = render(failed[0]).splitlines() if failed else []
-    if failed[1:]:
+    told = failed if in_full else failed[:1]
+    lines = "\n\n".join(map(render, told)).splitlines()
+    if failed[1:] and not in_full:
         lines += ["", "Also not right yet:", *_briefly(failed)]
     for note in dict.fromkeys(note for result in results for note in result.notes):
         sentence, *rest = f"Note: {note}".splitlines()
