@@ -1,8 +1,8 @@
 """The course at the command line.
 
 `python -m lessons` lists the lessons (listing.py), `python -m lessons run 01` runs one.
-`start`, `check`, `hint`, `solution` and `reset` (commands.py) and `watch` (watch.py)
-are for the exercises.
+`start`, `check`, `hint`, `solution` and `reset` (commands.py), `watch` (watch.py) and
+`try` (console.py) are for the exercises.
 
 Nothing outside the standard library is imported here, so that it can say what is
 missing.
@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import commands
+from .console import try_out
 from .doctor import INSTALL, diagnose, missing_packages
 from .exercises import Mistake
 from .listing import find_lessons, list_lessons
@@ -104,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         ("start", commands.start, "begin an exercise: copy what is given to work/"),
         ("check", commands.check, "test your answer, and say what is not right yet"),
         ("watch", watch, "check again whenever you save your answer"),
+        ("try", try_out, "open Python with your answer and a server, to try it"),
         ("hint", commands.hint, "print the next hint, or the one you name"),
         (
             "solution",

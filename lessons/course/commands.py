@@ -13,6 +13,7 @@ import re
 import sys
 import textwrap
 
+from .console import can_be_pasted
 from .doctor import INSTALL, missing_packages
 from .exercises import (
     WORK,
@@ -139,11 +140,9 @@ def check_one(exercise: Exercise, in_full: bool = False) -> int:
         if failed[1:] and not in_full:
             print(f"\nAll of them in full: python -m lessons check {number} --all")
         if answer.suffix == ".py" and failed[0].kind not in GENERAL:
-            print(
-                f"\nTo try this yourself: python -i {shown(answer)}, and there first:"
-            )
-            print("    from mock_server import MockServer, fault; ", end="")
-            print("server = MockServer().start()")
+            print(f"\nTo try this yourself: python -m lessons try {number}")
+            if can_be_pasted(failed[0].did, exercise):
+                print("and paste there what stands after `we did:`.")
         print("\n" + paint(f"{points} of {most} points so far.", YELLOW))
         return 1
     if any(result.notes for result in results):

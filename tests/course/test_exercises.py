@@ -282,9 +282,8 @@ def test_notebook_as_an_answer(
     assert lessons("check", "01").returncode == 0
     assert notebook.count("n * 2") == 1
     (tree / "work" / "01_double.ipynb").write_text(notebook.replace("n * 2", "5"))
-    assert "python -i" not in lessons("check", "01").stdout, (
-        "that cannot run a notebook"
-    )
+    told = lessons("check", "01").stdout
+    assert "lessons try" not in told, "that cannot open a notebook"
     (tree / "work" / "01_double.ipynb").write_text(notebook)
     lessons("reset", "01")
     assert (tree / "work" / "01_double~1.ipynb").read_text() == notebook
@@ -418,9 +417,8 @@ def test_what_to_try(
     (tree / "work").mkdir()
     (tree / "work" / "01_double.py").write_text(code)
     done = lessons("check", "01")
-    assert (
-        "To try this yourself: python -i work/01_double.py" in done.stdout
-    ) == is_loaded
+    is_told = "To try this yourself: python -m lessons try 01" in done.stdout
+    assert is_told == is_loaded
     assert ("\n- 1 more test: " in done.stdout) != is_loaded, done.stdout
 
 

@@ -18,7 +18,7 @@ from warnings import WarningMessage
 
 from _pytest.outcomes import OutcomeException
 
-from lessons.course.results import BORROWED, OWN, UNLOADED, Result, clip
+from lessons.course.results import BORROWED, NAME, OWN, UNLOADED, Result, clip
 
 from . import sandbox
 
@@ -147,6 +147,12 @@ def _recognise(
             saw=f"{one_line(error)} was raised",
             expected="`await` before the call that the coroutine came from",
             kind="coroutine",
+        )
+    if isinstance(error, NameError) and comes_from_answer:
+        return Result(
+            saw=f"{one_line(error)} was raised",
+            expected="a name that is defined or imported; is it spelled right?",
+            kind=NAME,
         )
     return Result(
         saw=f"{one_line(error)} was raised",
