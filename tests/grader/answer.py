@@ -13,7 +13,7 @@ import re
 import sys
 import tokenize
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -141,20 +141,18 @@ class Answer:
     # --- loading ---
 
     @contextmanager
-    def loaded(self, importing: Callable[[], Any]) -> Iterator[None]:
+    def loaded(self) -> Iterator[None]:
         """Load the answer, and keep it in sys.modules until the end.
 
         Its folder is at the end of sys.path meanwhile. What it imports from there is
         forgotten with it.
-
-        importing: makes the context in which the code of the file runs.
         """
         folder = str(self.path.parent.resolve())
         before = set(sys.modules)
         sys.path.append(folder)
         sys.modules[self.stem] = self.module
         try:
-            self._load(importing)
+            self._load()
             self.is_loaded = True
             yield
         finally:
@@ -166,7 +164,7 @@ class Answer:
                 if module is self.module or file.startswith(folder):
                     sys.modules.pop(name, None)
 
-    def _load(self, importing: Callable[[], Any]) -> None:
+    def _load(self) -> None:
         if self.absent:
             raise NotRight(self.absent)
         self.module.__file__ = str(self.path)
@@ -177,22 +175,26 @@ class Answer:
                 for number, cell in enumerate(_code_cells(text, self.shown), 1)
                 if not _SKIPPED_CELLS.match(cell)
             }
-            with (
-                importing(),
-                asyncio.Runner() as runner,
-                redirect_stdout(io.StringIO()),
-            ):
+            with asyncio.Runner() as runner, redirect_stdout(io.StringIO()):
                 for number, code in codes.items():
                     self._run_cell(number, code, runner)
             return
         code = self._compile(text, self.shown)
         printed = _Printed(self)
-        with importing(), redirect_stdout(printed):
+        with redirect_stdout(printed):
             exec(code, vars(self.module))
         if printed.line:
             self.notes.append(
                 "your file prints when it is imported; put that under "
                 f'`if __name__ == "__main__":`\n    {printed.line}'
+            )
+
+    def note_requests(self) -> None:
+        """Note that a script sent requests while it was loaded; a notebook may."""
+        if self.path.suffix == ".py":
+            self.notes.append(
+                "your file sends requests when it is imported; put that under "
+                '`if __name__ == "__main__":`'
             )
 
     def _run_cell(

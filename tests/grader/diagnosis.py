@@ -189,7 +189,7 @@ def _forbidden(halt: sandbox.Halt, answer: Answer) -> Result:
     if isinstance(halt, sandbox.Borrowed):
         return borrowed(str(halt), answer, line)
     asks = isinstance(halt, sandbox.AskedForInput)
-    if not answer.is_loaded or isinstance(halt, sandbox.RanOnImport):
+    if not answer.is_loaded:
         advice = "definitions only; move the rest"
         if answer.path.suffix == ".ipynb":
             advice = "remove that cell, or put it"

@@ -59,6 +59,16 @@ def notebook(*cells: str) -> str:
     )
 
 
+# A right answer that asks the server of the environment.
+ASKING = """import os, requests
+def double(n):
+    base_url = os.environ["OPENAI_BASE_URL"]
+    headers = {"Authorization": f"Bearer {os.environ['OPENAI_API_KEY']}"}
+    requests.get(base_url + "/models", headers=headers).raise_for_status()
+    return 2 * n
+"""
+
+
 # For each answer: what it holds, the body of the test, and what its author reads, which
 # is nothing if it is right.
 CASES: dict[str, tuple[str | bytes, str, list[str]]] = {
@@ -319,12 +329,33 @@ CASES: dict[str, tuple[str | bytes, str, list[str]]] = {
             "requests.get(os.environ['OPENAI_BASE_URL'], timeout=1)\n"
         )
         + GOOD,
-        PLAIN,
-        [
-            "sends a request while it is imported",
-            "if __name__",
-            "STEM.py:2: requests.get(",
-        ],
+        PLAIN + "\n    assert server.records == []",
+        [],
+    ),
+    # The first cell of a notebook of the course, and what one tries at its end.
+    "own_server": (
+        "from endpoint import choose_endpoint\n"
+        "from mock_server import MockServer\n"
+        "server = MockServer()\nserver.start()\nchoose_endpoint(server)\n"
+        f"{ASKING}double(1)\n",
+        PLAIN + "\n    assert len(server.records) == 1",
+        [],
+    ),
+    "tried_out": (
+        f"{ASKING}double(1)\n",
+        PLAIN + "\n    assert len(server.records) == 1",
+        [],
+    ),
+    "notebook_own_server": (
+        notebook(
+            "from endpoint import choose_endpoint\n"
+            "from mock_server import MockServer\n"
+            "server = MockServer()\nserver.start()\nchoose_endpoint(server)",
+            ASKING,
+            "double(1)",
+        ),
+        PLAIN + "\n    assert len(server.records) == 1",
+        [],
     ),
     "internet_on_import": (
         ("import requests\nrequests.get('http://example.com/')\n") + GOOD,
@@ -516,7 +547,6 @@ NO_HINT = {
     "syntax",
     "name_error",
     "endless_import",
-    "sends_on_import",
     "internet_on_import",
     "asks_on_import",
     "fails_on_import",
