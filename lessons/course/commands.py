@@ -21,6 +21,7 @@ from .exercises import (
     Mistake,
     find_exercise,
     find_exercises,
+    is_notebook,
     read_hints,
     shown,
 )
@@ -139,7 +140,7 @@ def check_one(exercise: Exercise, in_full: bool = False) -> int:
     if failed:
         if failed[1:] and not in_full:
             print(f"\nAll of them in full: python -m lessons check {number} --all")
-        if answer.suffix == ".py" and failed[0].kind not in GENERAL:
+        if not is_notebook(answer) and failed[0].kind not in GENERAL:
             print(f"\nTo try this yourself: python -m lessons try {number}")
             if can_be_pasted(failed[0].did, exercise):
                 print("and paste there what stands after `we did:`.")

@@ -14,7 +14,7 @@ import types
 from typing import Any
 
 from .doctor import INSTALL, LESSONS, missing_packages
-from .exercises import Exercise, Mistake, find_exercise, shown
+from .exercises import Exercise, Mistake, find_exercise, is_notebook, shown
 
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 # What is there beside the names of the answer.
@@ -28,7 +28,7 @@ def try_out(options: argparse.Namespace) -> int:
     """
     exercise = find_exercise(options.exercise)
     answer = exercise.find_answer()
-    if answer.suffix != ".py":
+    if is_notebook(answer):
         raise Mistake(f"{shown(answer)} is a notebook; try things out in Jupyter")
     if missing := missing_packages(group=0):
         raise Mistake(f"{', '.join(missing)} not installed; run: {INSTALL}")

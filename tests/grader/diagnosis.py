@@ -18,6 +18,7 @@ from warnings import WarningMessage
 
 from _pytest.outcomes import OutcomeException
 
+from lessons.course.exercises import is_notebook
 from lessons.course.results import BORROWED, NAME, OWN, UNLOADED, Result, clip
 
 from . import sandbox
@@ -191,7 +192,7 @@ def _forbidden(halt: sandbox.Halt, answer: Answer) -> Result:
     asks = isinstance(halt, sandbox.AskedForInput)
     if not answer.is_loaded:
         advice = "definitions only; move the rest"
-        if answer.path.suffix == ".ipynb":
+        if is_notebook(answer.path):
             advice = "remove that cell, or put it"
         doing = "calls input()" if asks else "sends a request"
         return Result(
