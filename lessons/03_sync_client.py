@@ -168,6 +168,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="replace")  # not every console has every letter
     try:
         main()
     except KeyboardInterrupt:

@@ -152,6 +152,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="replace")  # not every console has every letter
     try:
         asyncio.run(main())
     except KeyboardInterrupt:

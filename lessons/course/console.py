@@ -34,10 +34,11 @@ def try_out(options: argparse.Namespace) -> int:
         raise Mistake(f"{', '.join(missing)} not installed; run: {INSTALL}")
     sys.path[:0] = [str(LESSONS), str(answer.parent)]
     import requests
-    from endpoint import bypass_proxy_for_loopback
+    from endpoint import bypass_proxy_for_loopback, leave_out_socks
     from mock_server import MockServer, fault
 
     bypass_proxy_for_loopback()
+    leave_out_socks()
     with MockServer() as server, asyncio.Runner() as runner:
         os.environ["OPENAI_API_KEY"] = server.api_key
         os.environ["OPENAI_BASE_URL"] = server.base_url
