@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 import textwrap
@@ -21,7 +20,7 @@ from pathlib import Path
 
 from . import commands
 from .console import try_out
-from .doctor import INSTALL, diagnose, missing_packages
+from .doctor import diagnose, install_command, keep_commands_whole, missing_packages
 from .exercises import Mistake
 from .listing import find_lessons, list_lessons
 from .results import WIDTH
@@ -51,7 +50,9 @@ def run_lessons(options: argparse.Namespace) -> int:
             return _complain(f"lesson {lesson.stem} has no script, only a notebook")
     missing = missing_packages(group=0)
     if missing:
-        return _complain(f"{', '.join(missing)} not installed; run: {INSTALL}")
+        return _complain(
+            f"{', '.join(missing)} not installed; run: {install_command()}"
+        )
     failed = []
     # What a lesson prints must not depend on the console.
     environment = {**os.environ, "PYTHONUTF8": "1"}
@@ -72,12 +73,11 @@ def run_doctor(_: argparse.Namespace) -> int:
 def _complain(text: str, status: int = 2) -> int:
     """Print what is wrong, in lines of 80 columns; return the exit status."""
     sentence, *rest = f"lessons: {text}".splitlines()
-    # A command is a line to copy, and stays in one piece.
-    command = re.search(r"python -m .*", sentence)
-    if command:
-        sentence = sentence.replace(command[0], command[0].replace(" ", "\0"))
     lines = textwrap.wrap(
-        sentence, WIDTH, break_long_words=False, break_on_hyphens=False
+        keep_commands_whole(sentence),
+        WIDTH,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
     print("\n".join([*lines, *rest]).replace("\0", " "), file=sys.stderr)
     return status

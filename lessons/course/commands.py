@@ -14,7 +14,7 @@ import sys
 import textwrap
 
 from .console import can_be_pasted
-from .doctor import INSTALL, missing_packages
+from .doctor import install_command, missing_packages
 from .exercises import (
     WORK,
     Exercise,
@@ -185,7 +185,7 @@ def _grade(exercise: Exercise) -> list[Result]:
     if not importlib.util.find_spec("pytest"):
         missing.append("pytest")
     if missing:
-        raise Mistake(f"{', '.join(missing)} not installed; run: {INSTALL}")
+        raise Mistake(f"{', '.join(missing)} not installed; run: {install_command()}")
     results = grade(exercise)
     points, most = score(results)
     progress = Progress()

@@ -13,7 +13,7 @@ import sys
 import types
 from typing import Any
 
-from .doctor import INSTALL, LESSONS, missing_packages
+from .doctor import LESSONS, install_command, missing_packages
 from .exercises import Exercise, Mistake, find_exercise, is_notebook, shown
 
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -31,7 +31,7 @@ def try_out(options: argparse.Namespace) -> int:
     if is_notebook(answer):
         raise Mistake(f"{shown(answer)} is a notebook; try things out in Jupyter")
     if missing := missing_packages(group=0):
-        raise Mistake(f"{', '.join(missing)} not installed; run: {INSTALL}")
+        raise Mistake(f"{', '.join(missing)} not installed; run: {install_command()}")
     sys.path[:0] = [str(LESSONS), str(answer.parent)]
     import requests
     from endpoint import bypass_proxy_for_loopback, leave_out_socks

@@ -52,7 +52,7 @@ class Progress:
             new.write_text(json.dumps(self._entries, indent=1), encoding="utf-8")
             new.replace(self.path)
         except OSError as error:
-            print(f"work/ cannot be written ({error.strerror}): this is not kept.\n")
+            print(f"work/ cannot be written ({error.strerror}): no progress is kept.\n")
 
     def describe(self, exercise: Exercise) -> str:
         """Return where the learner stands in an exercise, in a few words."""

@@ -162,10 +162,10 @@ def test_without_any_package(tree: Path) -> None:
     assert "01   Say 你好" in run("-m", "lessons", **bare).stdout
     done = run("-m", "lessons", "run", "01", **bare)
     names = "requests, httpx, python-dotenv, aiohttp, tqdm"
-    assert (done.returncode, done.stderr) == (
-        2,
-        f"lessons: {names} not installed; run:\n{INSTALL}\n",
-    )
+    # There is no pip in it, as in an environment of uv.
+    remedy = "uv pip install" if shutil.which("uv") else "python -m ensurepip && "
+    told = f"lessons: {names} not installed; run:\n{remedy}"
+    assert done.returncode == 2 and done.stderr.startswith(told), done.stderr
     done = run("-m", "lessons", "doctor", **bare)
     assert (done.returncode, done.stderr) == (1, "")
     said = verdicts(done.stdout)
@@ -276,6 +276,16 @@ def test_doctor_tells_the_host_and_no_secret(tree: Path) -> None:
             "[fix] proxy: a SOCKS proxy is set",
         ),
         (
+            {
+                "OPENAI_BASE_URL": "https://api.example.invalid/v1",
+                "OPENAI_API_KEY": "a-key",
+                "OPENAI_MODEL": "model-7",
+                "PYTEST_VERSION": None,
+                "ALL_PROXY": "socks5://127.0.0.1:9",
+            },
+            "-> A SOCKS proxy is set, and the packages for it are not installed",
+        ),
+        (
             {"OPENAI_BASE_URL": "nonsense", "PYTEST_VERSION": None},
             "[fix] endpoint: the settings for a real API",
         ),
@@ -353,6 +363,51 @@ def test_doctor_needs_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
     assert findings(doctor.check_server) == [
         "*port: none can be opened on 127.0.0.1 (Operation not permitted)"
     ]
+
+
+@pytest.mark.parametrize(
+    ("machine", "command"),
+    [
+        ("venv pip", "python -m pip install -r requirements.txt"),
+        ("venv uv", "uv pip install -r requirements.txt"),
+        ("venv", "python -m ensurepip && python -m pip install -r requirements.txt"),
+        ("pip python", "python -m pip install -r requirements.txt"),
+        ("pip", "python3 -m pip install -r requirements.txt"),
+        (
+            "pip ensurepip managed",
+            "python3 -m venv .venv && . .venv/bin/activate && "
+            "python -m pip install -r requirements.txt",
+        ),
+        (
+            "managed",
+            "sudo apt install python3-venv && python3 -m venv .venv && "
+            ". .venv/bin/activate && python -m pip install -r requirements.txt",
+        ),
+    ],
+)
+def test_remedy_works_on_this_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, machine: str, command: str
+) -> None:
+    """Debian's Python may install nothing, and uv's environments have no pip."""
+    has = machine.split()
+    if "managed" in has:
+        (tmp_path / "EXTERNALLY-MANAGED").touch()
+    monkeypatch.setattr(doctor.sysconfig, "get_path", lambda _: str(tmp_path))
+    monkeypatch.setattr(doctor.sys, "prefix", "venv" if "venv" in has else "base")
+    monkeypatch.setattr(doctor.sys, "base_prefix", "base")
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: name in has)
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: name in has)
+    assert doctor.install_command() == command
+
+
+@pytest.mark.parametrize("name", [".env.txt", "env", "notebooks/.env"])
+def test_doctor_names_settings_that_nothing_reads(tree: Path, name: str) -> None:
+    """A `.env` under another name, or in another folder, is named."""
+    (tree / name).write_text("OPENAI_MODEL=model-7\n")
+    (tree / "lessons" / "env").mkdir()  # a folder is no file of settings
+    told = lessons("doctor", cwd=tree, **NO_PROXY).stdout
+    assert told.count("[fix] settings: ") == 1, told
+    assert f"[fix] settings: {name} is there, and nothing reads it" in told
 
 
 @pytest.mark.parametrize(
