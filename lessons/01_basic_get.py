@@ -1,4 +1,6 @@
-"""Ask a server with GET: for a user, for every page of a search, and when it is broken.
+"""Basic GET.
+
+Ask a server with GET: for a user, for every page of a search, and when it is broken.
 
 A page leads to the next one by its Link header. A timeout limits the silence, not the
 whole call: the server that drips takes longer, and its answer still arrives.
@@ -126,4 +128,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.stdout.reconfigure(errors="replace")  # not every console has every letter
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("stopped")

@@ -1,4 +1,6 @@
-"""Create, change and delete agents with a key, in spite of a lost reply.
+"""Methods and keys.
+
+Create, change and delete agents with a key, in spite of a lost reply.
 
 It takes about a second:
 python lessons/02_methods_and_auth.py
@@ -136,7 +138,7 @@ def manage(server: MockServer, name: str) -> None:
 
 def main() -> None:
     """Read the command line and run the lesson."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--name", default="Ada", help="of the agent (%(default)s)")
     name = parser.parse_args().name
 
@@ -156,4 +158,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.stdout.reconfigure(errors="replace")  # not every console has every letter
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("stopped")

@@ -125,7 +125,7 @@ def meet_troubles(server: MockServer, title: str, ask: Callable[..., str]) -> No
 
 def main() -> None:
     """Read the command line, hold the conversation, and compare the two clients."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("questions", nargs="*", default=QUESTIONS, help="one or more")
     parser.add_argument("--max-tokens", type=int, default=2000, help="for each answer")
     options = parser.parse_args()
@@ -146,4 +146,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.stdout.reconfigure(errors="replace")  # not every console has every letter
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("stopped")

@@ -132,7 +132,7 @@ def mock_client(server: MockServer, limit: int) -> AsyncOpenAIClient:
 
 async def main() -> None:
     """Read the command line and run the lesson."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--calls", type=int, default=40, help="in the last part")
     calls = parser.parse_args().calls
     if calls < 1:
@@ -152,6 +152,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="replace")  # not every console has every letter
     try:
         asyncio.run(main())
     except KeyboardInterrupt:

@@ -44,6 +44,7 @@ Sample run:
 """
 
 import argparse
+import sys
 from textwrap import shorten
 
 from endpoint import choose_endpoint
@@ -121,7 +122,8 @@ def show_checked_client(server: MockServer) -> None:
 
 def main() -> None:
     """Make one call that succeeds, and then those that fail."""
-    argparse.ArgumentParser(description=__doc__.partition("\n\n")[0]).parse_args()
+    about = (__doc__ or "").partition("\n\n")[0]
+    argparse.ArgumentParser(description=about).parse_args()
     with MockServer() as server:
         choose_endpoint(server)
         with CheckedAPIClient() as client:
@@ -135,4 +137,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.stdout.reconfigure(errors="replace")  # not every console has every letter
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("stopped")

@@ -1,4 +1,6 @@
-"""Repeat a call that failed, where that can help, and wait the right time before.
+"""A retry decorator.
+
+Repeat a call that failed, where that can help, and wait the right time before.
 
 A server breaks every request in the same way. The table compares the decorator of many
 tutorials with retry_on_error: how often each sent the request, what it raised, and the
@@ -139,7 +141,8 @@ async def show_async(server: MockServer, retry: Function) -> None:
 
 def main() -> None:
     """Ask the API of your choice, then let the mock server make trouble."""
-    argparse.ArgumentParser(description=__doc__.partition("\n\n")[0]).parse_args()
+    about = (__doc__ or "").partition("\n\n")[0]
+    argparse.ArgumentParser(description=about).parse_args()
     with MockServer() as server:
         endpoint = choose_endpoint(server)
         try:
@@ -157,4 +160,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.stdout.reconfigure(errors="replace")  # not every console has every letter
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("stopped")

@@ -1,4 +1,6 @@
-"""Show an answer word by word while the model writes it, and know whether it is whole.
+"""Streaming.
+
+Show an answer word by word while the model writes it, and know whether it is whole.
 
 One answer comes from the API of your choice, as it arrives. Then the mock server breaks
 four streams, once for the reader that most tutorials show and once for the client of
@@ -133,7 +135,7 @@ async def show_together(server: MockServer) -> None:
 
 def main() -> None:
     """Read the command line and run the lesson."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("question", nargs="?", default=SKY[0]["content"])
     messages = [{"role": "user", "content": parser.parse_args().question}]
     sys.stdout.reconfigure(errors="replace")  # a screen that knows no 👋 shows a ?
@@ -153,6 +155,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="replace")  # not every console has every letter
     try:
         main()
     except KeyboardInterrupt:

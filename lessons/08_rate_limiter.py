@@ -1,4 +1,6 @@
-"""Stay inside a rate limit, however many callers there are.
+"""A rate limiter.
+
+Stay inside a rate limit, however many callers there are.
 
 First the limiter of most tutorials: twenty threads rush through it. Then
 robust_client/limits.py: the same threads, 25 calls to a server that allows 20 a minute
@@ -30,6 +32,7 @@ Sample run:
 """
 
 import argparse
+import sys
 import threading
 import time
 from collections import Counter, deque
@@ -131,7 +134,7 @@ def show_stream(server: MockServer) -> None:
 
 def main() -> None:
     """Ask the API of your choice, then let limiters work against the mock server."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--calls", type=int, default=25, help="default: %(default)s")
     calls = parser.parse_args().calls
     if calls < 1:
@@ -148,4 +151,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.stdout.reconfigure(errors="replace")  # not every console has every letter
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("stopped")

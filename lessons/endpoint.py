@@ -7,6 +7,7 @@ explains them). Where both say something, the environment wins. Under pytest nei
 read, so that no test leaves this machine.
 """
 
+import importlib.util
 import io
 import ipaddress
 import os
@@ -72,9 +73,11 @@ def choose_endpoint(server: MockServer) -> Endpoint:
             settings[MODEL],
             is_mock=False,
         )
+        _check_socks()
         where = " and ".join(sorted(set(sources.values())))
         print(f"Talking to: {endpoint.base_url}, model {endpoint.model} (from {where})")
     else:
+        leave_out_socks()
         endpoint = Endpoint(server.base_url, server.api_key, "mock-small", is_mock=True)
         print(
             "Talking to: the mock server on this machine (127.0.0.1), model "
@@ -105,6 +108,34 @@ def bypass_proxy_for_loopback() -> None:
             os.environ[name] = ",".join(
                 [*kept, *(host for host in LOOPBACK if host not in kept)]
             )
+
+
+def leave_out_socks() -> None:
+    """Take SOCKS proxies out of the environment of this process, which talks to this
+    machine only: httpx fails at the sight of one, without one more package.
+    """
+    for name in _socks_proxies():
+        del os.environ[name]
+
+
+def _socks_proxies() -> list[str]:
+    """Return the variables of the environment that name a SOCKS proxy."""
+    return [
+        name
+        for name, value in os.environ.items()
+        if name.lower().endswith("_proxy") and value.lower().startswith("socks")
+    ]
+
+
+def _check_socks() -> None:
+    """Refuse a SOCKS proxy on the way to a real API, if the packages for it lack."""
+    is_missing = not all(map(importlib.util.find_spec, ("socksio", "socks")))
+    _stop_if(
+        is_missing and _socks_proxies(),
+        "A SOCKS proxy is set, and the packages for it are not installed: run python "
+        '-m pip install "httpx[socks]" "requests[socks]", or unset ALL_PROXY and '
+        "all_proxy.",
+    )
 
 
 def _read_environment() -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The course at the command line.
 
-`python -m lessons` lists the lessons, `python -m lessons run 01` runs one. `start`,
-`check`, `hint`, `solution`, `watch` and `reset` are for the exercises: see commands.py.
+`python -m lessons` lists the lessons (listing.py), `python -m lessons run 01` runs one.
+`start`, `check`, `hint`, `solution` and `reset` (commands.py), `watch` (watch.py) and
+`try` (console.py) are for the exercises.
 
 Nothing outside the standard library is imported here, so that it can say what is
 missing.
@@ -10,101 +11,20 @@ missing.
 from __future__ import annotations
 
 import argparse
-import ast
 import os
-import re
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from . import commands
-from .doctor import INSTALL, diagnose, missing_packages
-from .exercises import ROOT, Mistake, find_exercises, shown
-from .progress import Progress
+from .console import try_out
+from .doctor import diagnose, install_command, keep_commands_whole, missing_packages
+from .exercises import Mistake
+from .listing import find_lessons, list_lessons
 from .results import WIDTH
-
-_WORDS = {"a": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
-_SECONDS = re.compile(rf"\b([\d.]+|{'|'.join(_WORDS)})\s+(?:s|seconds?)\b")
-
-
-class Lesson(NamedTuple):
-    """The files of one lesson; None stands for a file that is not there."""
-
-    stem: str
-    notebook: Path | None
-    script: Path | None
-
-    @property
-    def number(self) -> str:
-        """The two digits that the name begins with."""
-        return self.stem[:2]
-
-
-def find_lessons(root: Path = ROOT) -> list[Lesson]:
-    """Return all lessons in the order of their numbers, found by their files' names."""
-    notebooks = (root / "notebooks").glob("[0-9][0-9]_*.ipynb")
-    scripts = (root / "lessons").glob("[0-9][0-9]_*.py")
-    notebook_of = {path.stem: path for path in notebooks}
-    script_of = {path.stem: path for path in scripts}
-    return [
-        Lesson(stem, notebook_of.get(stem), script_of.get(stem))
-        for stem in sorted({*notebook_of, *script_of})
-    ]
-
-
-def describe(script: Path | None) -> tuple[str, float]:
-    """Return a script's title and the seconds it takes, "" and 0 if it does not say.
-
-    The title is the first line of its docstring, the seconds the last time it names.
-    """
-    if not script:
-        return "", 0.0
-    try:
-        tree = ast.parse(script.read_text(encoding="utf-8"))
-    except SyntaxError as error:
-        return f"(line {error.lineno} of the script is not Python)", 0.0
-    told = (ast.get_docstring(tree) or "").partition("Sample run:")[0]
-    title = told.partition("\n")[0].rstrip(".")
-    times = _SECONDS.findall(told)
-    return title, float(_WORDS.get(times[-1], times[-1])) if times else 0.0
-
-
-def list_lessons(_: argparse.Namespace) -> int:
-    """Print every lesson with its files and its time, and the exercise's points."""
-    lessons = find_lessons()
-    if not lessons:
-        return _complain("there are no lessons in this folder")
-    exercises = {exercise.stem: exercise for exercise in find_exercises()}
-    progress = Progress()
-    for lesson in lessons:
-        title, seconds = describe(lesson.script)
-        heading = f"{lesson.number}  {title}"
-        print(textwrap.fill(heading, WIDTH, subsequent_indent="    ").rstrip())
-        notebook, script = (
-            shown(path) if path else "-" for path in (lesson.notebook, lesson.script)
-        )
-        time = f"{seconds:g} s" if seconds else ""
-        print(f"    {notebook:<36} {script:<31}{time:>8}".rstrip())
-        if exercise := exercises.get(lesson.stem):
-            path = (exercise.answers or [exercise.stub])[0]
-            print(f"    {shown(path):<40} {progress.describe(exercise)}")
-    print("\nThe seconds are those of the script.")
-    print("Open the notebooks: jupyter lab notebooks")
-    print(f"Run a script:       python -m lessons run {lessons[0].number}")
-    if not exercises:
-        return 0
-    unsolved = progress.unsolved()
-    if unsolved and unsolved[0].answers:
-        print(f"Check your answer:  python -m lessons check {unsolved[0].number}")
-    elif unsolved:
-        print(f"Begin an exercise:  python -m lessons start {unsolved[0].number}")
-    print(f"\nPoints so far: {progress.total()}")
-    if not unsolved:
-        print("You have solved every exercise of this course. Congratulations.")
-    return 0
+from .watch import watch
 
 
 def run_lessons(options: argparse.Namespace) -> int:
@@ -130,7 +50,9 @@ def run_lessons(options: argparse.Namespace) -> int:
             return _complain(f"lesson {lesson.stem} has no script, only a notebook")
     missing = missing_packages(group=0)
     if missing:
-        return _complain(f"{', '.join(missing)} not installed; run: {INSTALL}")
+        return _complain(
+            f"{', '.join(missing)} not installed; run: {install_command()}"
+        )
     failed = []
     # What a lesson prints must not depend on the console.
     environment = {**os.environ, "PYTHONUTF8": "1"}
@@ -151,12 +73,11 @@ def run_doctor(_: argparse.Namespace) -> int:
 def _complain(text: str, status: int = 2) -> int:
     """Print what is wrong, in lines of 80 columns; return the exit status."""
     sentence, *rest = f"lessons: {text}".splitlines()
-    # A command is a line to copy, and stays in one piece.
-    command = re.search(r"python -m .*", sentence)
-    if command:
-        sentence = sentence.replace(command[0], command[0].replace(" ", "\0"))
     lines = textwrap.wrap(
-        sentence, WIDTH, break_long_words=False, break_on_hyphens=False
+        keep_commands_whole(sentence),
+        WIDTH,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
     print("\n".join([*lines, *rest]).replace("\0", " "), file=sys.stderr)
     return status
@@ -183,7 +104,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, command, text in (
         ("start", commands.start, "begin an exercise: copy what is given to work/"),
         ("check", commands.check, "test your answer, and say what is not right yet"),
-        ("watch", commands.watch, "check again whenever you save your answer"),
+        ("watch", watch, "check again whenever you save your answer"),
+        ("try", try_out, "open Python with your answer and a server, to try it"),
         ("hint", commands.hint, "print the next hint, or the one you name"),
         (
             "solution",
@@ -198,6 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     ):
         one = add(name, command, text)
         one.add_argument("exercise", metavar="NN", help="number of an exercise")
+        if name == "check":
+            which = "show every failure in full, not only the first"
+            one.add_argument("--all", action="store_true", help=which)
         if name == "hint":
             which = "its number or name; the next one without it"
             one.add_argument("hint", nargs="?", metavar="HINT", help=which)
@@ -215,8 +140,17 @@ def main() -> int:
         stream.reconfigure(encoding="utf-8", errors="replace")
     options = _parser().parse_args()
     try:
-        return options.command(options)
+        status = options.command(options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Who reads the output has seen enough, as in `... solution 05 | head`. Python
+        # flushes once more at its end, and must not fail then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (Mistake, OSError) as error:
         return _complain(str(error))
     except KeyboardInterrupt:
+        if options.command is not run_lessons:  # the script has said so itself
+            print("stopped", file=sys.stderr)
         return 130

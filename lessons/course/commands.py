@@ -1,4 +1,4 @@
-"""The exercises at the command line: start, check, watch, hint, solution, reset.
+"""The exercises at the command line: start, check, hint, solution, reset.
 
 Answers are in work/, and what the learner has reached beside them.
 """
@@ -6,24 +6,40 @@ Answers are in work/, and what the learner has reached beside them.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import difflib
 import importlib.util
 import os
 import re
 import sys
 import textwrap
-import time
-from typing import Any
 
-from .doctor import INSTALL, missing_packages
-from .exercises import WORK, Exercise, Mistake, find_exercise, read_hints, shown
+from .console import can_be_pasted
+from .doctor import install_command, missing_packages
+from .exercises import (
+    WORK,
+    Exercise,
+    Mistake,
+    find_exercise,
+    find_exercises,
+    is_notebook,
+    read_hints,
+    shown,
+)
 from .grading import grade
 from .progress import Progress, spare_name
-from .results import GENERAL, WIDTH, explain, score
+from .results import GENERAL, WIDTH, Result, explain, score
 
-POLL = 0.3  # seconds between two looks at a file
 GREEN, YELLOW, BOLD = "32", "33", "1"
+# What the last exercise that is solved ends with.
+FINISH = """\
+You have solved every exercise of this course: {points} points.
+
+You began with one GET. Now you have written a client for LLM APIs yourself. It
+keeps its key secret, makes many calls at once, tries again when that helps,
+shows an answer word by word, and stays inside a rate limit. You saw each of
+these fail before you made it work. Congratulations.
+
+Use it on a real API: README.md says how, under "Use a real API"."""
 
 
 def start(options: argparse.Namespace) -> int:
@@ -55,28 +71,7 @@ def reset(options: argparse.Namespace) -> int:
 
 def check(options: argparse.Namespace) -> int:
     """Run the tests of an exercise on the answer; 0 if all of them pass."""
-    return _check(find_exercise(options.exercise))
-
-
-def watch(options: argparse.Namespace) -> int:
-    """Check now, and again whenever the answer is saved, until Ctrl-C."""
-    exercise = find_exercise(options.exercise)
-    exercise.find_answer()  # raises Mistake if there is none
-    seen: Any = None
-    with contextlib.suppress(KeyboardInterrupt):
-        while True:
-            now = _state(exercise)
-            if now and now != seen:
-                seen = now
-                print(_paint(f"--- {time.strftime('%H:%M:%S')}", BOLD), flush=True)
-                try:
-                    _check(exercise)
-                except Mistake as mistake:
-                    print(mistake)
-                print("Waiting for the next save; Ctrl-C ends this.\n", flush=True)
-            time.sleep(POLL)
-    print("\nDone watching.")
-    return 0
+    return check_one(find_exercise(options.exercise), options.all)
 
 
 def hint(options: argparse.Namespace) -> int:
@@ -99,7 +94,7 @@ def hint(options: argparse.Namespace) -> int:
         near = difflib.get_close_matches(options.hint, names, n=1)
         known = f"did you mean {near[0]}?" if near else f"they are {', '.join(names)}"
         raise Mistake(f"exercise {exercise.number} has no hint {options.hint}; {known}")
-    print(_paint(f"Hint {place + 1} of {len(names)}: {names[place]}", BOLD))
+    print(paint(f"Hint {place + 1} of {len(names)}: {names[place]}", BOLD))
     print(_fill(hints[names[place]]))
     if options.hint is None and place == len(names) - 1:
         command = f"python -m lessons solution {exercise.number} --give-up"
@@ -121,51 +116,82 @@ def solution(options: argparse.Namespace) -> int:
         print(f"The next hint:  python -m lessons hint {exercise.number}")
         print(f"Open it anyway: python -m lessons solution {exercise.number} --give-up")
         return 1
-    print(_paint(f"# {shown(exercise.solution)}", BOLD))
+    print(paint(f"# {shown(exercise.solution)}", BOLD))
     print(exercise.solution.read_text(encoding="utf-8").rstrip())
     return 0
 
 
-# --- what they need ---
+# --- what they need, and watch.py too ---
 
 
-def _check(exercise: Exercise) -> int:
+def check_one(exercise: Exercise, in_full: bool = False) -> int:
+    """Check an answer, and print what is not right yet; 0 if all tests pass.
+
+    in_full: tell every failure in full, not only the first.
+    """
     answer = exercise.find_answer()
+    print(f"Checking {shown(answer)}\n", flush=True)
+    results = _grade(exercise)
+    points, most = score(results)
+    failed = [result for result in results if not result.passed]
+    for line in explain(results, in_full):
+        print(line)
+    number = exercise.number
+    if failed:
+        if failed[1:] and not in_full:
+            print(f"\nAll of them in full: python -m lessons check {number} --all")
+        if not is_notebook(answer) and failed[0].kind not in GENERAL:
+            print(f"\nTo try this yourself: python -m lessons try {number}")
+            if can_be_pasted(failed[0].did, exercise):
+                print("and paste there what stands after `we did:`.")
+        print("\n" + paint(f"{points} of {most} points so far.", YELLOW))
+        return 1
+    if any(result.notes for result in results):
+        print()
+    print(paint(f"All {len(results)} tests pass: {points} of {most} points.", GREEN))
+    print(f"Compare with the reference: python -m lessons solution {number}")
+    if unsolved := Progress().unsolved():
+        number = unsolved[0].number
+        print(f"Next:                       python -m lessons start {number}")
+    else:
+        print(f"\n{paint(FINISH.format(points=Progress().total()))}")
+    return 0
+
+
+def check_all() -> None:
+    """Check every answer that there is, and print a line for each."""
+    for exercise in find_exercises():
+        if exercise.answers:
+            points, most = score(_grade(exercise))
+            mark = "✓" if points == most else " "
+            print(f"{exercise.number} {mark} {points:2} of {most} points", flush=True)
+
+
+def paint(text: str, colour: str = BOLD) -> str:
+    """Return a text in a colour, where that is wanted."""
+    is_wanted = (
+        sys.stdout.isatty()
+        and "NO_COLOR" not in os.environ
+        and os.environ.get("TERM") != "dumb"
+    )
+    return f"\033[{colour}m{text}\033[0m" if is_wanted else text
+
+
+def _grade(exercise: Exercise) -> list[Result]:
+    """Run the tests of an exercise on its answer, and keep the points."""
     if not exercise.tests.is_file():
         raise Mistake(f"exercise {exercise.number} has no tests yet")
     missing = missing_packages(group=0)
     if not importlib.util.find_spec("pytest"):
         missing.append("pytest")
     if missing:
-        raise Mistake(f"{', '.join(missing)} not installed; run: {INSTALL}")
-    print(f"Checking {shown(answer)}\n", flush=True)
+        raise Mistake(f"{', '.join(missing)} not installed; run: {install_command()}")
     results = grade(exercise)
     points, most = score(results)
-    failed = [result for result in results if not result.passed]
-    for line in explain(results):
-        print(line)
     progress = Progress()
-    was_solved = progress.get(exercise, "solved", False)
-    is_solved = was_solved or not failed
+    is_solved = progress.is_solved(exercise) or points == most
     progress.set(exercise, points=points, of=most, solved=is_solved)
-    if failed:
-        if answer.suffix == ".py" and failed[0].kind not in GENERAL:
-            print(
-                f"\nTo try this yourself: python -i {shown(answer)}, and there first:"
-            )
-            print("    from mock_server import MockServer, fault; ", end="")
-            print("server = MockServer().start()")
-        print("\n" + _paint(f"{points} of {most} points so far.", YELLOW))
-        return 1
-    if any(result.notes for result in results):
-        print()
-    sentence = f"All {len(results)} tests pass: {points} of {most} points."
-    print(_paint(sentence, GREEN))
-    print(f"Compare with the reference: python -m lessons solution {exercise.number}")
-    if following := progress.unsolved():
-        number = following[0].number
-        print(f"Next:                       python -m lessons start {number}")
-    return 0
+    return results
 
 
 def _copy_stub(exercise: Exercise) -> None:
@@ -181,17 +207,6 @@ def _copy_stub(exercise: Exercise) -> None:
     print(f"On every save: python -m lessons watch {exercise.number}")
 
 
-def _state(exercise: Exercise) -> list[tuple[str, int, int]]:
-    """Return what changes when an answer is saved; nothing while there is none."""
-    found = []
-    for path in exercise.answers:
-        # An editor may move the file away for a moment while it saves.
-        with contextlib.suppress(OSError):
-            status = path.stat()
-            found.append((path.name, status.st_mtime_ns, status.st_size))
-    return found
-
-
 def _fill(text: str) -> str:
     """Return Markdown for a terminal: paragraphs filled, code blocks as they are."""
     lines = []
@@ -204,13 +219,3 @@ def _fill(text: str) -> str:
             lines += textwrap.wrap(words, WIDTH, break_long_words=False)
             lines.append("")
     return "\n".join(lines).rstrip()
-
-
-def _paint(text: str, colour: str) -> str:
-    """Return a text in a colour, where that is wanted."""
-    is_wanted = (
-        sys.stdout.isatty()
-        and "NO_COLOR" not in os.environ
-        and os.environ.get("TERM") != "dumb"
-    )
-    return f"\033[{colour}m{text}\033[0m" if is_wanted else text

@@ -13,8 +13,10 @@ import io
 import os
 import platform
 import re
+import shutil
 import socket
 import sys
+import sysconfig
 import textwrap
 import urllib.request
 from collections.abc import Iterator
@@ -24,7 +26,6 @@ from typing import NamedTuple
 from .results import WIDTH
 
 OLDEST, NEWEST = (3, 11), (3, 14)
-INSTALL = "python -m pip install -r requirements.txt"
 LESSONS = Path(__file__).resolve().parents[1]
 REQUIREMENTS = LESSONS.parent / "requirements.txt"
 
@@ -54,6 +55,35 @@ def missing_packages(group: int | None = None) -> list[str]:
     return [name for name in read_requirements(group) if _version(name) is None]
 
 
+def install_command(packages: str = "-r requirements.txt") -> str:
+    """Return the command that installs packages for this Python on this machine.
+
+    A Python of the system often refuses (PEP 668), so a virtual environment comes
+    first. An environment that uv has made has no pip.
+    """
+    name = "python" if shutil.which("python") else "python3"
+    install = f"python -m pip install {packages}"
+    if sys.prefix == sys.base_prefix:
+        refusal = Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
+        if refusal.is_file() or not importlib.util.find_spec("pip"):
+            make = f"{name} -m venv .venv && . .venv/bin/activate && {install}"
+            if importlib.util.find_spec("ensurepip"):
+                return make
+            return f"sudo apt install python3-venv && {make}"  # Debian keeps it apart
+        return f"{name} -m pip install {packages}"
+    if importlib.util.find_spec("pip"):
+        return install
+    if shutil.which("uv"):
+        return f"uv pip install {packages}"
+    return f"python -m ensurepip && {install}"
+
+
+def keep_commands_whole(text: str) -> str:
+    """Return a text in which no line break can get into a command at its end."""
+    command = re.search(r"(?:sudo apt|python3? -m|uv pip) .*", text)
+    return text.replace(command[0], command[0].replace(" ", "\0")) if command else text
+
+
 def diagnose() -> int:
     """Print one line for each check, and what to do about it if it begins with [fix].
 
@@ -67,6 +97,7 @@ def diagnose() -> int:
         check_helpers,
         check_kernel,
         check_proxy,
+        check_settings,
         check_server,
     ):
         for finding in check():
@@ -107,9 +138,11 @@ def check_packages() -> Iterator[Finding]:
         if version and found[name] not in (None, version)
     ]
     if missing:
-        yield Finding(f"packages missing: {', '.join(missing)}", INSTALL)
+        yield Finding(f"packages missing: {', '.join(missing)}", install_command())
     if other:
-        yield Finding(f"packages in another version: {', '.join(other)}", INSTALL)
+        yield Finding(
+            f"packages in another version: {', '.join(other)}", install_command()
+        )
     if not missing and not other:
         yield Finding(
             f"packages: all {len(wanted)} of requirements.txt, in the versions it names"
@@ -125,12 +158,12 @@ def check_helpers() -> Iterator[Finding]:
     if not spec or not spec.origin:
         yield Finding(
             "shared helpers: not installed, so a notebook cannot import mock_server",
-            INSTALL,
+            install_command(),
         )
     elif LESSONS not in Path(spec.origin).resolve().parents:
         yield Finding(
             "shared helpers: installed from another copy of the course",
-            f"here, run: {INSTALL}",
+            f"here, run: {install_command()}",
         )
     else:
         yield Finding("shared helpers: installed from this folder")
@@ -141,12 +174,12 @@ def check_kernel() -> Iterator[Finding]:
     try:
         from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
     except ImportError:
-        yield Finding("Jupyter: not installed", INSTALL)
+        yield Finding("Jupyter: not installed", install_command())
         return
     try:
         program = KernelSpecManager().get_kernel_spec("python3").argv[0]
     except NoSuchKernel:
-        yield Finding("Jupyter kernel: python3 is not there", INSTALL)
+        yield Finding("Jupyter kernel: python3 is not there", install_command())
         return
     # Jupyter puts the Python that it runs on in place of these names.
     names = ("python", "python3", "python{}.{}".format(*sys.version_info))
@@ -182,9 +215,23 @@ def check_proxy() -> Iterator[Finding]:
         yield Finding(
             "proxy: a SOCKS proxy is set, and httpx stops with an ImportError when it "
             "sees one",
-            'python -m pip install "httpx[socks]" "requests[socks]", or unset '
-            "ALL_PROXY and all_proxy",
+            "unset ALL_PROXY and all_proxy, or run: "
+            + install_command('"httpx[socks]" "requests[socks]"'),
         )
+
+
+def check_settings() -> Iterator[Finding]:
+    """Settings for a real API have to be in `.env`, not under a name beside it."""
+    root = LESSONS.parent
+    folders = ("notebooks", "lessons", "work")
+    names = [".env.txt", "env", "env.txt", *(f"{folder}/.env" for folder in folders)]
+    for name in names:
+        if (root / name).is_file():
+            yield Finding(
+                f"settings: {name} is there, and nothing reads it",
+                "move it to .env, in the folder of README.md; if there is a .env "
+                "already, move the lines that you need and delete the other file",
+            )
 
 
 def check_server() -> Iterator[Finding]:
@@ -210,7 +257,9 @@ def check_server() -> Iterator[Finding]:
         from endpoint import choose_endpoint
         from mock_server import MockServer
     except ImportError as error:
-        yield Finding(f"mock server: cannot start without {error.name}", INSTALL)
+        yield Finding(
+            f"mock server: cannot start without {error.name}", install_command()
+        )
         return
     with MockServer() as server:
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -259,10 +308,11 @@ def _print(start: str, text: str) -> None:
     """Print a text after its start, and indent the lines that it goes on in."""
     indent = " " * len(start)
     lines = textwrap.wrap(
-        text,
+        keep_commands_whole(text),
         WIDTH,
         initial_indent=start,
         subsequent_indent=indent,
         break_on_hyphens=False,
+        break_long_words=False,
     )
-    print("\n".join(lines))
+    print("\n".join(lines).replace("\0", " "))

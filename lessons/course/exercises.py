@@ -47,8 +47,7 @@ class Exercise(NamedTuple):
     @property
     def answers(self) -> list[Path]:
         """The learner's answers: a script, a notebook, both or none."""
-        paths = [WORK / f"{self.stem}.py", WORK / f"{self.stem}.ipynb"]
-        return [path for path in paths if path.is_file()]
+        return find_answers(WORK, self.stem)
 
     def find_answer(self) -> Path:
         """Return the answer that counts. Raises Mistake if there is none yet."""
@@ -62,6 +61,33 @@ class Exercise(NamedTuple):
             f"there is no work/{self.stub.name} yet; begin with: "
             f"python -m lessons start {self.number}"
         )
+
+
+def find_answers(folder: Path, stem: str) -> list[Path]:
+    """Return the answers to an exercise in a folder; what counts comes first.
+
+    Files under the exact name come alone. Without them, those under a name that a
+    browser, Windows or a learning platform made of it: `05_topic (1).py`,
+    `05_topic.py.txt`, `lovelaceada_4711_05_topic-2.py`; the highest number first.
+    """
+    exact = [folder / f"{stem}.py", folder / f"{stem}.ipynb"]
+    if found := [path for path in exact if path.is_file()]:
+        return found
+    pattern = re.compile(
+        rf"(?:.*[^a-z0-9])?{stem} ?(?:\((\d+)\)|-(\d+))?\.(?:py|ipynb)(?:\.txt)?",
+        re.IGNORECASE,
+    )
+    numbers = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        name = pattern.fullmatch(path.name)
+        if name and path.is_file():
+            numbers[path] = int(name[1] or name[2] or 0)
+    return sorted(numbers, key=lambda path: (is_notebook(path), -numbers[path]))
+
+
+def is_notebook(path: Path) -> bool:
+    """Say whether a file is a notebook by its name, be it `05_topic.ipynb.txt`."""
+    return ".ipynb" in path.suffixes
 
 
 def find_exercises() -> list[Exercise]:

@@ -27,6 +27,7 @@ def grade(exercise: Exercise) -> list[Result]:
     # plugins pytest starts at once.
     command += ["-o", "addopts=", "-p", "no:cacheprovider", "--rootdir", str(ROOT)]
     changes = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONUTF8": "1"}
+    changes["PYTHONOPTIMIZE"] = ""  # the titles of the tests are their docstrings
     try:
         done = subprocess.run(
             command,

@@ -21,6 +21,13 @@ MINUTES_A_TURN = 4  # to write the lines of a "your turn"
 DEEPER = "## Deeper"
 
 
+class Opening(NamedTuple):
+    """What the first cell of a notebook says: its title, and minutes, 0 if not said."""
+
+    title: str
+    minutes: int
+
+
 class Pace(NamedTuple):
     """The numbers of one notebook's main path.
 
@@ -43,6 +50,21 @@ class Pace(NamedTuple):
         """The minutes that the main path takes, its turns included, in steps of 5."""
         exact = self.words / WORDS_A_MINUTE + self.lines / LINES_A_MINUTE
         return 5 * round((exact + self.turns * MINUTES_A_TURN) / 5)
+
+
+def read_opening(path: Path) -> Opening:
+    """Return the title and the minutes that a notebook states.
+
+    The minutes are those of pace(path), as long as nobody has changed the notebook: a
+    test compares them. Raises OSError or ValueError if it is no notebook.
+    """
+    try:
+        first = text_of(json.loads(path.read_text(encoding="utf-8"))["cells"][0])
+    except (LookupError, TypeError) as error:
+        raise ValueError(f"{path.name} is no notebook") from error
+    title = re.search(r"(?m)^# +(?:\d\d +)?(.+?) *$", first)
+    minutes = re.search(r"about (\d+) minutes", first)
+    return Opening(title[1] if title else "", int(minutes[1]) if minutes else 0)
 
 
 def pace(path: Path) -> Pace:

@@ -25,11 +25,14 @@ class Progress:
         try:
             entries = json.loads(self.path.read_text(encoding="utf-8"))
             self._entries = {stem: dict(entry) for stem, entry in entries.items()}
-        except FileNotFoundError:
-            pass
+        except OSError:
+            pass  # nothing was kept yet, or nothing can be
         except (ValueError, AttributeError, TypeError):
             kept = spare_name(self.path)
-            self.path.replace(kept)
+            try:
+                self.path.replace(kept)
+            except OSError:
+                return  # what cannot be moved cannot be written over either
             print(
                 f"work/{self.path.name} could not be read, so your points begin anew."
             )
@@ -41,12 +44,15 @@ class Progress:
         return value if isinstance(value, type(default)) else default
 
     def set(self, exercise: Exercise, **values: Any) -> None:
-        """Keep something about an exercise."""
+        """Keep something about an exercise, or say that it cannot be kept."""
         self._entries.setdefault(exercise.stem, {}).update(values)
-        self.path.parent.mkdir(exist_ok=True)
         new = self.path.with_suffix(".new")
-        new.write_text(json.dumps(self._entries, indent=1), encoding="utf-8")
-        new.replace(self.path)
+        try:
+            self.path.parent.mkdir(exist_ok=True)
+            new.write_text(json.dumps(self._entries, indent=1), encoding="utf-8")
+            new.replace(self.path)
+        except OSError as error:
+            print(f"work/ cannot be written ({error.strerror}): no progress is kept.\n")
 
     def describe(self, exercise: Exercise) -> str:
         """Return where the learner stands in an exercise, in a few words."""
@@ -55,9 +61,18 @@ class Progress:
         most = self.get(exercise, "of")
         return f"{self.get(exercise, 'points')} of {most} points" if most else "started"
 
+    def is_solved(self, exercise: Exercise) -> bool:
+        """Say whether all tests of an exercise have passed once."""
+        return self.get(exercise, "solved", False)
+
     def unsolved(self) -> list[Exercise]:
         """Return the exercises that are still to be solved."""
-        return [one for one in find_exercises() if not self.get(one, "solved", False)]
+        return [one for one in find_exercises() if not self.is_solved(one)]
+
+    def solved(self) -> tuple[int, int]:
+        """Return how many exercises are solved, and how many there are."""
+        most = len(find_exercises())
+        return most - len(self.unsolved()), most
 
     def total(self) -> str:
         """Return the points of all exercises, and how many there are to be had."""

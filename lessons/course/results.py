@@ -13,9 +13,11 @@ from typing import NamedTuple
 
 WIDTH = 80  # columns
 LINES = 12  # of the text of a failed test
+DID = 400  # letters of what we did, which is a line to copy
 
 # The kinds of mistake that the program asks about; all others are only shown.
 BORROWED = "borrowed"  # the answer uses the course's own code: no points at all
+NAME = "name error"  # a slip that no hint is about
 BROKEN = "broken test"  # the test itself failed, and says nothing about the answer
 # What keeps a file from being loaded.
 UNLOADED = {
@@ -92,33 +94,36 @@ def score(results: list[Result]) -> tuple[int, int]:
 def render(result: Result) -> str:
     """Return the text of a failed test, of 12 lines at most.
 
-    There is no hint where the file could not even be loaded. Of a broken test, all that
-    it said is shown.
+    There is no hint where the file could not even be loaded, or a name is not known.
+    Of a broken test, all that it said is shown.
     """
     if result.kind == BROKEN:
         return f"{result.exercise}: the test broke down\n{result.saw}"
     points = f"{result.points} point{'s' * (result.points != 1)}"
     lines = textwrap.wrap(f"{result.exercise}, {points}: {result.title}", WIDTH)[:2]
-    lines += _item("we did:", [clip(result.did, 240)] if result.did else [])
+    lines += _item("we did:", [clip(result.did, DID)] if result.did else [])
     lines += _item("we saw:", _wrap(result.saw))
     lines += _item("expected:", _wrap(result.expected))
     lines += _item("your line:", result.line.splitlines()[:2])
     if room := LINES - 1 - len(lines):  # one line is for the hint
         lines += _item("it printed:", result.printed.splitlines()[-min(room, 2) :])
-    if result.kind not in UNLOADED:
+    if result.kind not in {*UNLOADED, NAME}:
         command = f"python -m lessons hint {result.exercise[:2]} {result.hint}"
         lines += _item("hint:", [command.rstrip()])
     return "\n".join(lines)
 
 
-def explain(results: list[Result]) -> list[str]:
+def explain(results: list[Result], in_full: bool = False) -> list[str]:
     """Return the lines that tell a learner what became of one answer.
 
     The first failure is told in full, the others in a line each; then come the notes.
+
+    in_full: the others are told in full as well.
     """
     failed = [result for result in results if not result.passed]
-    lines = render(failed[0]).splitlines() if failed else []
-    if failed[1:]:
+    told = failed if in_full else failed[:1]
+    lines = "\n\n".join(map(render, told)).splitlines()
+    if failed[1:] and not in_full:
         lines += ["", "Also not right yet:", *_briefly(failed)]
     for note in dict.fromkeys(note for result in results for note in result.notes):
         sentence, *rest = f"Note: {note}".splitlines()
@@ -139,7 +144,12 @@ def tally(results: list[Result]) -> list[str]:
 
 def clip(text: str, width: int) -> str:
     """Return a text, cut off where it is longer than width."""
-    return text if len(text) <= width else text[: width - 1] + "…"
+    if len(text) <= width:
+        return text
+    short = text[: width - 1]
+    if " " in short[width // 2 :]:  # no word is cut in two, if that can be helped
+        short = short.rpartition(" ")[0]
+    return short + "…"
 
 
 def _item(label: str, texts: list[str]) -> list[str]:

@@ -114,11 +114,9 @@ def test_way_through_an_exercise(
     """Each command says what comes next, and the points are kept."""
     answer = tree / "work" / "01_double.py"
     listed = lessons("list").stdout
-    assert "    lessons/exercises/01_double.py           not started" in listed
-    assert (
-        "Begin an exercise:  python -m lessons start 01\n\nPoints so far: 0 of 20\n"
-        in listed
-    )
+    assert re.search("(?m)^01   double .* not started$", listed), listed
+    assert "Points so far: 0 of 20\n" in listed
+    assert "Exercise: python -m lessons start 01\n" in listed
     done = lessons("check", "01")
     assert (done.returncode, done.stderr) == (
         2,
@@ -128,7 +126,7 @@ def test_way_through_an_exercise(
     done = lessons("start", "1")
     assert (done.returncode, answer.read_text()) == (0, STUB)
     assert "python -m lessons check 01" in done.stdout
-    assert "Check your answer:  python -m lessons check 01\n" in lessons().stdout
+    assert "Exercise: python -m lessons watch 01\n" in lessons().stdout
 
     done = lessons("check", "01")
     assert done.returncode == 1
@@ -164,9 +162,10 @@ def test_way_through_an_exercise(
         "All 2 tests pass: 5 of 5 points.",
     )
     listed = lessons().stdout
-    assert "    work/01_double.py                        5 of 5 points" in listed
-    assert "\nPoints so far: 5 of 5\nYou have solved every exercise" in listed
-    assert "Begin an exercise" not in listed and "Check your answer" not in listed
+    assert re.search("(?m)^01 ✓ double .* 5 of 5 points$", listed), listed
+    assert "Points so far: 5 of 5\n" in listed
+    assert "\nYou have solved every exercise" in listed
+    assert "Exercise:" not in listed
     done = lessons("solution", "01")
     assert (done.returncode, done.stdout) == (0, f"# solutions/01_double.py\n{RIGHT}")
 
@@ -213,10 +212,8 @@ def test_first_unsolved_exercise(
     )
     (tree / "work" / "01_double.py").write_text(RIGHT)
     listed = lessons().stdout
-    assert (
-        "Begin an exercise:  python -m lessons start 02\n\nPoints so far: 5 of 25\n"
-        in listed
-    )
+    assert "Points so far: 5 of 25\n" in listed
+    assert "Exercise: python -m lessons start 02\n" in listed
 
 
 def test_note(tree: Path, lessons: Callable[..., subprocess.CompletedProcess]) -> None:
@@ -239,6 +236,38 @@ def test_note(tree: Path, lessons: Callable[..., subprocess.CompletedProcess]) -
         ].startswith("\n"), blocks
 
 
+def test_check_all(
+    tree: Path, lessons: Callable[..., subprocess.CompletedProcess]
+) -> None:
+    """With --all every failure is told in full; without, it is said how to see them."""
+    (tree / "work").mkdir()
+    (tree / "work" / "01_double.py").write_text("def double(n): return 5")
+    told = lessons("check", "01").stdout
+    assert told.count("  expected:") == 1 and "- Twice 3 is 6." in told
+    assert "All of them in full: python -m lessons check 01 --all" in told
+    told = lessons("check", "01", "--all").stdout
+    assert told.count("  expected:") == 2, "a failure is missing"
+    assert "expected:   4" in told and "expected:   6" in told
+    assert "Also not right yet" not in told and "--all" not in told
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a pipe as Linux and macOS have it")
+def test_reader_that_has_seen_enough(tree: Path) -> None:
+    """`python -m lessons solution 01 | head` prints no error."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "lessons", "solution", "01", "--give-up"],
+        cwd=tree,
+        env=environment(),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_notebook_as_an_answer(
     tree: Path, lessons: Callable[..., subprocess.CompletedProcess]
 ) -> None:
@@ -253,9 +282,8 @@ def test_notebook_as_an_answer(
     assert lessons("check", "01").returncode == 0
     assert notebook.count("n * 2") == 1
     (tree / "work" / "01_double.ipynb").write_text(notebook.replace("n * 2", "5"))
-    assert "python -i" not in lessons("check", "01").stdout, (
-        "that cannot run a notebook"
-    )
+    told = lessons("check", "01").stdout
+    assert "lessons try" not in told, "that cannot open a notebook"
     (tree / "work" / "01_double.ipynb").write_text(notebook)
     lessons("reset", "01")
     assert (tree / "work" / "01_double~1.ipynb").read_text() == notebook
@@ -389,9 +417,8 @@ def test_what_to_try(
     (tree / "work").mkdir()
     (tree / "work" / "01_double.py").write_text(code)
     done = lessons("check", "01")
-    assert (
-        "To try this yourself: python -i work/01_double.py" in done.stdout
-    ) == is_loaded
+    is_told = "To try this yourself: python -m lessons try 01" in done.stdout
+    assert is_told == is_loaded
     assert ("\n- 1 more test: " in done.stdout) != is_loaded, done.stdout
 
 
@@ -417,67 +444,144 @@ def test_a_folder_that_cannot_be_made(
     assert done.stderr.startswith("lessons: ")
 
 
+class Watching:
+    """`python -m lessons watch 01` as it runs: keys go in, and its output comes out."""
+
+    def __init__(self, tree: Path) -> None:
+        group = (
+            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+            if os.name == "nt"
+            else {"start_new_session": True}
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "lessons", "watch", "01"],
+            cwd=tree,
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            **group,
+        )
+        self.lines: Queue[str] = Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self.lines.put(line)
+
+    def press(self, key: str) -> None:
+        """Send a key, with the end of the line that a pipe needs."""
+        self.process.stdin.write(f"{key}\n")
+        self.process.stdin.flush()
+
+    def wait_for(self, words: str) -> str:
+        """Return the output up to the line with these words."""
+        seen = ""
+        while words not in seen:
+            try:
+                seen += self.lines.get(timeout=40)
+            except Empty:
+                pytest.fail(f"no {words!r} in:\n{seen}")
+        return seen
+
+
 @pytest.fixture
-def watching(tree: Path) -> Iterator[tuple[subprocess.Popen, Queue]]:
-    """`python -m lessons watch 01` as it runs, and its lines as they come."""
+def watching(tree: Path) -> Iterator[Watching]:
+    """Watch the stub of the made-up exercise."""
     run("-m", "lessons", "start", "01", cwd=tree)
-    group = (
-        {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-        if os.name == "nt"
-        else {"start_new_session": True}
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "lessons", "watch", "01"],
-        cwd=tree,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        **group,
-    )
-    lines: Queue[str] = Queue()
-    threading.Thread(
-        target=lambda: [lines.put(line) for line in process.stdout], daemon=True
-    ).start()
-    yield process, lines
-    process.kill()
-    process.wait()
+    with_watch = Watching(tree)
+    yield with_watch
+    with_watch.process.kill()
+    with_watch.process.wait()
 
 
-def wait_for(lines: Queue, words: str) -> str:
-    """Return the lines up to one with these words."""
-    seen = ""
-    while words not in seen:
-        try:
-            seen += lines.get(timeout=20)
-        except Empty:
-            pytest.fail(f"no {words!r} in:\n{seen}")
-    return seen
+KEYS = "n next  h hint"  # how the line of the keys begins
 
 
-def test_watch(tree: Path, watching: tuple[subprocess.Popen, Queue]) -> None:
+def test_watch(tree: Path, watching: Watching) -> None:
     """Watch checks at once and after every save, and Ctrl-C ends it quietly."""
-    process, lines = watching
     answer = tree / "work" / "01_double.py"
-    assert "0 of 5 points" in wait_for(lines, "Waiting for the next save")
+    first = watching.wait_for(KEYS)
+    assert "0 of 5 points so far" in first and "since the last save" not in first
+    assert "[--------------------] 0 of 1 solved, 0 of 20 points" in first
     answer.write_text("def double(n):\n    return 4\n")
-    assert "2 of 5 points" in wait_for(lines, "Waiting for the next save")
+    assert "2 of 5 points so far.\n+2 since the last save." in watching.wait_for(KEYS)
     answer.write_text("import os\n\nos._exit(3)\n")
-    assert "your code ended the whole process" in wait_for(
-        lines, "Waiting for the next save"
-    )
+    assert "your code ended the whole process" in watching.wait_for(KEYS)
     (tree / "new.py").write_text(RIGHT)
     answer.unlink()  # as editors save
     (tree / "new.py").replace(answer)
-    assert "5 of 5 points" in wait_for(lines, "Waiting for the next save")
+    last = watching.wait_for(KEYS)
+    assert "5 of 5 points" in last and "+3 since the last save." in last
+    assert "You have solved every exercise of this course: 5 of 5 points." in last
     if os.name == "nt":
         # a console program can be sent Ctrl-C there only together with this test
         return
-    os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(timeout=20) == 0
-    rest = wait_for(lines, "Done watching.")
+    os.killpg(watching.process.pid, signal.SIGINT)
+    assert watching.process.wait(timeout=40) == 0
+    rest = watching.wait_for("Done watching.")
     assert "Traceback" not in rest and "Error" not in rest
+
+
+def test_watch_obeys_keys(tree: Path, watching: Watching) -> None:
+    """Each key does what the line of the keys says; q ends it."""
+    stub = (tree / "lessons" / "exercises" / "01_double.py").read_text()
+    (tree / "lessons" / "exercises" / "02_treble.py").write_text(stub)
+    answer = tree / "work" / "01_double.py"
+    watching.wait_for(KEYS)
+    for key, words in (
+        ("h", "Hint 1 of 2: sums"),
+        ("l", "Points so far: 0 of 25"),
+        ("a", "Twice 3 is 6."),
+        ("c", "01    0 of 5 points"),
+        ("?", "The keys are:"),
+    ):
+        watching.press(key)
+        assert words in watching.wait_for(KEYS), f"{key} did something else"
+    answer.write_text("def double(n):\n    return 6\n")
+    assert "+3 since" in watching.wait_for(KEYS)
+    watching.press("r")
+    watching.press("x")
+    watching.wait_for("any other key for no")
+    watching.wait_for("The keys are:")
+    assert answer.read_text() != STUB, "begun again though the answer was no"
+    watching.press("r")
+    watching.press("y")
+    watching.wait_for("work/01_double.py is now work/01_double~1.py.")
+    assert "0 of 5 points so far" in watching.wait_for(KEYS)
+    answer.unlink()
+    watching.wait_for("work/01_double.py is gone. Save it again, or press r")
+    watching.press("r")
+    assert "0 of 5 points so far" in watching.wait_for("so far.")
+    watching.press("n")
+    watching.wait_for("--- 02_treble")
+    assert (tree / "work" / "02_treble.py").read_text() == stub
+    watching.press("q")
+    assert watching.process.wait(timeout=40) == 0
+    watching.wait_for("Done watching.")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
+def test_watch_in_a_terminal(tree: Path) -> None:
+    """In a terminal a key needs no Return, and the screen is cleared."""
+    run("-m", "lessons", "start", "01", cwd=tree)
+    controller, terminal = os.openpty()
+    command = [sys.executable, "-m", "lessons", "watch", "01"]
+    names = {"TERM": "xterm", "NO_COLOR": None}
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
+    with subprocess.Popen(
+        command, cwd=tree, env=environment(**names), **streams
+    ) as process:
+        seen = b""
+        for words, key in ((KEYS, b"h"), ("Hint 1 of 2", b"q"), ("Done", b"")):
+            while words.encode() not in seen:
+                seen += os.read(controller, 10_000)
+            os.write(controller, key)
+        assert process.wait(timeout=40) == 0
+    os.close(controller)
+    os.close(terminal)
+    assert b"\033[2J" in seen, "the screen was not cleared"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")

@@ -9,7 +9,7 @@ import pytest
 from mock_server import MockServer, fault
 from mock_server.fault import Fault
 
-from lessons.course.results import Result, clip
+from lessons.course.results import Result
 from tests.grader.diagnosis import NotRight, one_line
 from tests.grader.steps import call, expect, expect_raises, log
 
@@ -40,7 +40,7 @@ def check(answer: Any, data: bytes, *wanted: Any, size: int = 0) -> None:
         else [data]
     )
     found = [fields(event) for event in call(answer, "iter_sse", chunks)]
-    did = f"list(iter_sse({clip(repr(chunks), 200)}))"
+    did = f"list(iter_sse({log.show(chunks)}))"
     expect(
         found == right,
         did=did,

@@ -13,13 +13,13 @@ import re
 import sys
 import tokenize
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from lessons.course.exercises import ROOT
-from lessons.course.results import Result
+from lessons.course.exercises import ROOT, find_answers, is_notebook
+from lessons.course.results import Result, clip
 
 from .diagnosis import NotRight, borrowed, chain, one_line
 from .sandbox import named_in
@@ -141,20 +141,18 @@ class Answer:
     # --- loading ---
 
     @contextmanager
-    def loaded(self, importing: Callable[[], Any]) -> Iterator[None]:
+    def loaded(self) -> Iterator[None]:
         """Load the answer, and keep it in sys.modules until the end.
 
         Its folder is at the end of sys.path meanwhile. What it imports from there is
         forgotten with it.
-
-        importing: makes the context in which the code of the file runs.
         """
         folder = str(self.path.parent.resolve())
         before = set(sys.modules)
         sys.path.append(folder)
         sys.modules[self.stem] = self.module
         try:
-            self._load(importing)
+            self._load()
             self.is_loaded = True
             yield
         finally:
@@ -166,33 +164,37 @@ class Answer:
                 if module is self.module or file.startswith(folder):
                     sys.modules.pop(name, None)
 
-    def _load(self, importing: Callable[[], Any]) -> None:
+    def _load(self) -> None:
         if self.absent:
             raise NotRight(self.absent)
         self.module.__file__ = str(self.path)
         text = read(self.path, self.shown)
-        if self.path.suffix == ".ipynb":
+        if is_notebook(self.path):
             codes = {
                 number: self._compile(_without_magics(cell), f"{self.shown}#{number}")
                 for number, cell in enumerate(_code_cells(text, self.shown), 1)
                 if not _SKIPPED_CELLS.match(cell)
             }
-            with (
-                importing(),
-                asyncio.Runner() as runner,
-                redirect_stdout(io.StringIO()),
-            ):
+            with asyncio.Runner() as runner, redirect_stdout(io.StringIO()):
                 for number, code in codes.items():
                     self._run_cell(number, code, runner)
             return
         code = self._compile(text, self.shown)
         printed = _Printed(self)
-        with importing(), redirect_stdout(printed):
+        with redirect_stdout(printed):
             exec(code, vars(self.module))
         if printed.line:
             self.notes.append(
                 "your file prints when it is imported; put that under "
                 f'`if __name__ == "__main__":`\n    {printed.line}'
+            )
+
+    def note_requests(self) -> None:
+        """Note that a script sent requests while it was loaded; a notebook may."""
+        if not is_notebook(self.path):
+            self.notes.append(
+                "your file sends requests when it is imported; put that under "
+                '`if __name__ == "__main__":`'
             )
 
     def _run_cell(
@@ -211,7 +213,7 @@ class Answer:
     def _compile(self, text: str, name: str) -> types.CodeType:
         """Return the code of a text, unless it is no Python or uses forbidden code."""
         self._sources[name] = text.splitlines()
-        flags = _AWAIT if self.path.suffix == ".ipynb" else 0
+        flags = _AWAIT if is_notebook(self.path) else 0
         try:
             code = compile(text, name, "exec", flags, dont_inherit=True)
         except (SyntaxError, ValueError) as error:
@@ -229,12 +231,14 @@ def find(folder: Path, stem: str, shown: str) -> Answer:
     Loading it raises NotRight if there is none.
     """
     script, notebook = folder / f"{stem}.py", folder / f"{stem}.ipynb"
-    if script.is_file() or notebook.is_file():
-        path = script if script.is_file() else notebook
-        answer = Answer(stem, path, f"{shown}/{path.name}")
-        if script.is_file() and notebook.is_file():
+    found = find_answers(folder, stem)
+    people = {path.name[: path.name.lower().index(stem.lower())] for path in found}
+    if len(people) == 1:
+        answer = Answer(stem, found[0], f"{shown}/{found[0].name}")
+        if found[1:]:
+            others = ", ".join(path.name for path in found[1:])
             answer.notes.append(
-                f"there is a {notebook.name} too; what counts is {script.name}"
+                f"there is a {others} too; what counts is {found[0].name}"
             )
         return answer
     files = {
@@ -245,7 +249,10 @@ def find(folder: Path, stem: str, shown: str) -> Answer:
     # A name that begins with another number is the answer to another exercise.
     names = [name for name in files if name[:2] == stem[:2] or name[:2].isalpha()]
     saw = f"there is no {shown}/{script.name}"
-    if script.exists():
+    if found:
+        names = ", ".join(path.name for path in found)
+        saw = f"there are answers of several people in {shown}: {clip(names, 120)}"
+    elif script.exists():
         saw = f"{shown}/{script.name} is a folder, not a file"
     elif near := difflib.get_close_matches(stem, names, n=1):
         saw += f", but a {files[near[0]]}: rename it"
@@ -272,7 +279,7 @@ def read(path: Path, shown: str) -> str:
         raise _unreadable(shown, saw, advice)
     try:
         encoding = "utf-8-sig"
-        if path.suffix != ".ipynb":
+        if not is_notebook(path):
             encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         text = data.decode(encoding)
     except (UnicodeDecodeError, SyntaxError, LookupError):

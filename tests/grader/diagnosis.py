@@ -18,7 +18,8 @@ from warnings import WarningMessage
 
 from _pytest.outcomes import OutcomeException
 
-from lessons.course.results import BORROWED, OWN, UNLOADED, Result, clip
+from lessons.course.exercises import is_notebook
+from lessons.course.results import BORROWED, NAME, OWN, UNLOADED, Result, clip
 
 from . import sandbox
 
@@ -148,6 +149,12 @@ def _recognise(
             expected="`await` before the call that the coroutine came from",
             kind="coroutine",
         )
+    if isinstance(error, NameError) and comes_from_answer:
+        return Result(
+            saw=f"{one_line(error)} was raised",
+            expected="a name that is defined or imported; is it spelled right?",
+            kind=NAME,
+        )
     return Result(
         saw=f"{one_line(error)} was raised",
         expected=f"no {type(error).__name__}",
@@ -183,9 +190,9 @@ def _forbidden(halt: sandbox.Halt, answer: Answer) -> Result:
     if isinstance(halt, sandbox.Borrowed):
         return borrowed(str(halt), answer, line)
     asks = isinstance(halt, sandbox.AskedForInput)
-    if not answer.is_loaded or isinstance(halt, sandbox.RanOnImport):
+    if not answer.is_loaded:
         advice = "definitions only; move the rest"
-        if answer.path.suffix == ".ipynb":
+        if is_notebook(answer.path):
             advice = "remove that cell, or put it"
         doing = "calls input()" if asks else "sends a request"
         return Result(

@@ -6,7 +6,6 @@ server and its points, runs it within limits, and reports a Result for it.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import os
 import re
@@ -30,6 +29,7 @@ from .steps import log, logged_server
 
 FOLDER = ROOT / "tests" / "exercises"
 NOT_RIGHT = "not right yet"
+SETTINGS = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL")
 _STEM = re.compile(r"test_(\d\d_\w+)")
 
 
@@ -95,9 +95,9 @@ def server(request: pytest.FixtureRequest) -> Iterator[MockServer]:
 @pytest.fixture(autouse=True)
 def environment(server: MockServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of an answer: the server of this test, and no proxy."""
-    monkeypatch.setenv("OPENAI_API_KEY", server.api_key)
-    monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
-    monkeypatch.setenv("OPENAI_MODEL", "mock-small")
+    values = (server.api_key, server.base_url, "mock-small")
+    for name, value in zip(SETTINGS, values, strict=True):
+        monkeypatch.setenv(name, value)
     for name in list(os.environ):
         if name.lower().endswith("_proxy") and name.lower() != "no_proxy":
             monkeypatch.delenv(name)
@@ -188,12 +188,16 @@ class Grading:
             # An answer that never ends would take minutes; most tests take under 0.3 s.
             seconds *= 0.2
 
-        # A notebook may try things out while it is loaded.
-        is_script = given.path.suffix == ".py"
-        importing = sandbox.importing if is_script else contextlib.nullcontext
+        server = pyfuncitem.funcargs["server"]
+        settings = {name: os.environ[name] for name in SETTINGS}
 
         def run() -> None:
-            with given.loaded(importing):
+            with given.loaded():
+                # It may have tried things out, and chosen another server for that.
+                os.environ.update(settings)
+                if server.records:
+                    given.note_requests()
+                    server.reset()
                 pyfuncitem.obj(**arguments)
 
         with warnings.catch_warnings(record=True) as caught:

@@ -8,8 +8,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import Any, NamedTuple
@@ -34,10 +33,6 @@ class AskedForInput(Halt):
     """The answer called input()."""
 
 
-class RanOnImport(Halt):
-    """The answer sent a request while it was imported."""
-
-
 class Borrowed(Halt):
     """The answer opened a file, as an import does, that it must do without."""
 
@@ -59,7 +54,7 @@ class _Guard:
     There is one for the whole process, because an audit hook is for ever.
     """
 
-    is_on = is_importing = is_hooked = False
+    is_on = is_hooked = False
     folders: Mapping[str, Path] = MappingProxyType({})
     tried: tuple[Halt, ...] = ()
 
@@ -72,8 +67,6 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
         host = args[1][0] if isinstance(args[1], tuple) else None
         if not _is_here(host):
             _forbid(ReachedOut(_text(host)))
-        elif _Guard.is_importing and event == "socket.connect" and host is not None:
-            _forbid(RanOnImport())
     elif event in _LOOKING_UP and not _is_here(args[0]):
         _forbid(ReachedOut(_text(args[0])))
     elif event == "builtins.input":
@@ -111,16 +104,6 @@ def _is_here(host: Any) -> bool:
     except ValueError:
         return False
     return address.is_loopback or address.is_unspecified
-
-
-@contextmanager
-def importing() -> Iterator[None]:
-    """Forbid requests, even to this machine, until the end."""
-    _Guard.is_importing = True
-    try:
-        yield
-    finally:
-        _Guard.is_importing = False
 
 
 class Outcome(NamedTuple):

@@ -15,7 +15,7 @@ from typing import Any
 
 from mock_server import MockServer
 
-from lessons.course.results import Result, clip
+from lessons.course.results import DID, Result, clip
 
 from .diagnosis import NOTHING, NotRight, is_stub, one_line
 
@@ -40,7 +40,24 @@ class Log:
         self.function: Any = None
         self.label = ""
 
-    def text(self, limit: int = 240) -> str:
+    def forget_other_inputs(self, label: str) -> None:
+        """Forget the last call of a function that is about to be called once more.
+
+        What had been prepared for that call goes with it, if something else has been
+        prepared since; rules of the server stay.
+        """
+        places = [place for place, step in enumerate(self.steps) if label in step]
+        if not places:
+            return
+        last = places[-1]
+        before, since = self.steps[:last], self.steps[last + 1 :]
+        if any(map(_prepares, since)):
+            before = [step for step in before if not _prepares_once(step)]
+        elif any(map(_prepares_once, before)):
+            return  # this call meets the rest of the same script
+        self.steps = before + since
+
+    def text(self, limit: int = DID) -> str:
         """Return in one line the last steps that fit, and those that made the objects.
 
         Equal ones become a loop.
@@ -51,7 +68,9 @@ class Log:
         room = limit - sum(len(step) + 2 for step in needed)
         kept: list[str] = []
         for step, count in reversed(counted):
-            line = f"[{step} for _ in range({count})]" if count > 2 else step
+            line = "; ".join([step] * count)
+            if count > 2:
+                line = f"[{step} for _ in range({count})]"
             room -= 0 if step in needed else len(line) + 2
             if step in needed or room >= 0 or not kept:
                 kept.insert(0, line)
@@ -83,7 +102,9 @@ class Log:
         text = repr(value)
         if re.match("<.* object at 0x", text):
             return f"{type(value).__name__}()"
-        return clip(text, 100)
+        if len(text) > 100 and isinstance(value, list):
+            text = _shorter(value) or text
+        return clip(text, 240)
 
 
 log = Log()
@@ -109,6 +130,8 @@ def call(target: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:
     variable = _variable(function.__name__) if isinstance(function, type) else ""
     if inspect.iscoroutinefunction(function):
         step = f"await {step}"
+    if not known and name and not isinstance(function, type):
+        log.forget_other_inputs(f"{label}(")
     if variable:
         log.made[variable] = step = f"{variable} = {step}"
     log.steps.append(step)
@@ -263,6 +286,31 @@ def _arguments(
 
 def _fault(step: Any) -> str:
     return " + ".join(f"fault.{part}" for part in repr(step).split(" + "))
+
+
+def _prepares_once(step: str) -> bool:
+    return step.startswith(("server.script(", "os.environ.pop("))
+
+
+def _prepares(step: str) -> bool:
+    return step.startswith("server.on(") or _prepares_once(step)
+
+
+def _shorter(values: list[Any]) -> str:
+    """Return a long list as a line of Python that makes it, "" if there is none.
+
+    It knows numbered texts, and bytes in pieces of one size.
+    """
+    first, count = values[0], len(values)
+    if isinstance(first, str) and first.endswith("0"):
+        start = first[:-1]
+        if values == [f"{start}{number}" for number in range(count)]:
+            return f"[{start!r} + str(n) for n in range({count})]"
+    if isinstance(first, bytes) and first:
+        whole, size = b"".join(values), len(first)
+        if values == [whole[n : n + size] for n in range(0, len(whole), size)]:
+            return f"[{whole!r}[n:n + {size}] for n in range(0, {len(whole)}, {size})]"
+    return ""
 
 
 def _variable(name: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from lessons.course.grading import read_report
-from lessons.course.results import BROKEN, Result, explain, render, tally
+from lessons.course.results import BROKEN, NAME, Result, clip, explain, render, tally
 from tests.grader import diagnosis
 from tests.grader.steps import call, log
 from tests.lesson_files import ROOT, environment
@@ -57,6 +57,16 @@ def notebook(*cells: str) -> str:
     return json.dumps(
         {"cells": [{"cell_type": "markdown", "source": "Text."}, *code], "nbformat": 4}
     )
+
+
+# A right answer that asks the server of the environment.
+ASKING = """import os, requests
+def double(n):
+    base_url = os.environ["OPENAI_BASE_URL"]
+    headers = {"Authorization": f"Bearer {os.environ['OPENAI_API_KEY']}"}
+    requests.get(base_url + "/models", headers=headers).raise_for_status()
+    return 2 * n
+"""
 
 
 # For each answer: what it holds, the body of the test, and what its author reads, which
@@ -123,6 +133,15 @@ CASES: dict[str, tuple[str | bytes, str, list[str]]] = {
             "we saw: KeyError: 'choices' was raised",
             "expected: no KeyError",
             "STEM.py:2: return {}['choices']",
+        ],
+    ),
+    "name_error": (
+        "def double(n):\n    return to * n",
+        PLAIN,
+        [
+            "we saw: NameError: name 'to' is not defined",
+            "expected: a name that is defined or imported",
+            "STEM.py:2: return to * n",
         ],
     ),
     "wrong_exception": (
@@ -310,12 +329,33 @@ CASES: dict[str, tuple[str | bytes, str, list[str]]] = {
             "requests.get(os.environ['OPENAI_BASE_URL'], timeout=1)\n"
         )
         + GOOD,
-        PLAIN,
-        [
-            "sends a request while it is imported",
-            "if __name__",
-            "STEM.py:2: requests.get(",
-        ],
+        PLAIN + "\n    assert server.records == []",
+        [],
+    ),
+    # The first cell of a notebook of the course, and what one tries at its end.
+    "own_server": (
+        "from endpoint import choose_endpoint\n"
+        "from mock_server import MockServer\n"
+        "server = MockServer()\nserver.start()\nchoose_endpoint(server)\n"
+        f"{ASKING}double(1)\n",
+        PLAIN + "\n    assert len(server.records) == 1",
+        [],
+    ),
+    "tried_out": (
+        f"{ASKING}double(1)\n",
+        PLAIN + "\n    assert len(server.records) == 1",
+        [],
+    ),
+    "notebook_own_server": (
+        notebook(
+            "from endpoint import choose_endpoint\n"
+            "from mock_server import MockServer\n"
+            "server = MockServer()\nserver.start()\nchoose_endpoint(server)",
+            ASKING,
+            "double(1)",
+        ),
+        PLAIN + "\n    assert len(server.records) == 1",
+        [],
     ),
     "internet_on_import": (
         ("import requests\nrequests.get('http://example.com/')\n") + GOOD,
@@ -502,11 +542,11 @@ CASES: dict[str, tuple[str | bytes, str, list[str]]] = {
         ["it printed: look 2"],
     ),
 }
-# Where there is no hint, since the file was not even loaded.
+# Where there is no hint: the file was not even loaded, or it was a slip.
 NO_HINT = {
     "syntax",
+    "name_error",
     "endless_import",
-    "sends_on_import",
     "internet_on_import",
     "asks_on_import",
     "fails_on_import",
@@ -980,7 +1020,7 @@ def test_summary() -> None:
     right = Result("01_a", points=1, passed=True)
     line, *rest = also([right, WAITING, WRONG, WAITING, WAITING])
     assert line.startswith("- It is right right") and line.endswith(" right…")
-    assert len(line) == 80
+    assert 70 < len(line) <= 80
     assert rest == ["- 2 more tests: not started"]
 
 
@@ -989,7 +1029,7 @@ def test_summary_of_equal_titles() -> None:
     other = WRONG._replace(title="It is 5.")
     line, *rest = also([WAITING, WRONG, WRONG._replace(points=1), other])
     assert line.startswith("- It is right right") and line.endswith("… (2 tests)")
-    assert len(line) == 80
+    assert 70 < len(line) <= 80
     assert rest == ["- It is 5."]
 
 
@@ -1070,7 +1110,67 @@ def test_line_to_copy() -> None:
     text = log.text()
     assert text.startswith("door = Door(); door.open(")
     assert text.endswith("; door.open(28); door.open(29)")
-    assert 200 < len(text) <= 240
+    assert 350 < len(text) <= 400
+
+
+def test_only_the_failing_input_is_named() -> None:
+    """Of calls of one function, the last is told, with what was prepared for it."""
+
+    class Server:
+        pass
+
+    answer = SimpleNamespace(get=lambda *_: None, ask=lambda *_: None, Client=Server)
+    log.begin()
+    for text in ("one", "two", "three"):
+        call(answer, "get", text)
+    assert log.text() == "get('three')", "earlier inputs have nothing to do with it"
+    log.begin()
+    log.steps.append("server.on().reply(text='a')")
+    for number in (1, 2):
+        log.steps.append(f"server.script({number})")
+        call(answer, "ask", number)
+    assert log.text() == "server.on().reply(text='a'); server.script(2); ask(2)"
+    log.begin()
+    log.steps.append("server.script(1, 2)")
+    for number in (1, 2):
+        call(answer, "ask", number)
+    assert log.text() == "server.script(1, 2); ask(1); ask(2)", (
+        "the first call took the first fault"
+    )
+    log.begin()
+    call(answer, "Client")
+    call(answer, "Client")
+    assert log.text() == "server = Client(); server = Client()", "both may matter"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [f"Question {number}" for number in range(150)],
+        [bytes([letter]) for letter in "data: é\n\ndata: 你好 and some more".encode()],
+        [b"data: ", b"some m", b"ore th", b"an a h", b"undred", b" bytes"] * 3 + [b"!"],
+    ],
+)
+def test_long_list_to_copy(values: list[Any]) -> None:
+    """A long list is shown as a line of Python that makes it, whole."""
+    log.begin()
+    shown = log.show(values)
+    assert len(shown) < 240 and eval(shown) == values, shown
+
+
+def test_no_word_is_cut() -> None:
+    """A text that is too long ends with a whole word, if it has more than one."""
+    assert clip("never cut a word", 13) == "never cut a…"
+    assert clip("never cut", 8) == "never…"
+    assert clip("Unfortunately", 8) == "Unfortu…"
+
+
+def test_a_slip_has_no_hint() -> None:
+    """A name that is not known is told without a hint, which would be about the test's
+    subject.
+    """
+    assert "hint:" in render(WRONG)
+    assert "hint:" not in render(WRONG._replace(kind=NAME))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The lessons of the course; `python -m lessons` lists them."""
