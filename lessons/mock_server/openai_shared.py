@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from .call import Call
+from .mock_model import Tool
 from .records import mask
 from .reply import Reply, digest, json_reply, retry_after_header
 
@@ -85,6 +86,26 @@ def check_limit(call: Call, tokens: int) -> Reply | None:
     reply.headers["Retry-After"] = retry_after_header(wait)
     reply.is_limited = True
     return reply
+
+
+# --- what a request says --------------------------------------------------------------
+
+
+def content_text(content: Any) -> str:
+    """Return the text of a message's content, which is a text or a list of parts."""
+    if isinstance(content, list):
+        return " ".join(
+            part["text"]
+            for part in content
+            if isinstance(part, dict) and isinstance(part.get("text"), str)
+        )
+    return content or ""
+
+
+def tool_of(function: dict[str, Any]) -> Tool:
+    """Return the tool that a function describes."""
+    about = str(function.get("description") or "")
+    return Tool(function["name"], about, function.get("parameters"))
 
 
 # --- models ---------------------------------------------------------------------------
