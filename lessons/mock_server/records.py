@@ -119,6 +119,8 @@ class Record:
     status: the status code that was sent; None if none was.
     fault, source: what was done to the reply and who asked for it: "script", "rule",
         "chaos" or "limiter".
+    replayed: whether this got the answer that an earlier request with the same
+        Idempotency-Key was given, and was not carried out again.
     sent: how many bytes of the reply's body went out.
     end: complete, cut (in the middle of the body), rst or fin (before the body),
         client-gone or server-stopped; "" while it is open.
@@ -138,6 +140,7 @@ class Record:
     status: int | None = None
     fault: str = ""
     source: str = ""
+    replayed: bool = False
     first_byte: float | None = None
     ended: float | None = None
     sent: int = 0
@@ -268,6 +271,8 @@ def table(records: Iterable[Record]) -> str:
     for record in records:
         seconds = f"{record.received - records[0].received:.2f}"
         status = str(record.status or "-")
+        fault = [record.fault] if record.fault else []
+        fault += ["replayed"] if record.replayed else []
         end = record.end or "(open)"
         rows.append(
             (
@@ -276,7 +281,7 @@ def table(records: Iterable[Record]) -> str:
                 f"#{record.connection}",
                 record.request,
                 status,
-                record.fault or "-",
+                ", ".join(fault) or "-",
                 end,
             )
         )
