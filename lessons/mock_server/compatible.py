@@ -77,7 +77,7 @@ def parts(reply: Reply) -> None:
 
 @makes_fault(CONTENT)
 def no_content(reply: Reply) -> None:
-    """Send null as the content of a chat completion, and "stop" as the finish_reason."""
+    """Send null as the content of a chat completion, with the finish_reason "stop"."""
 
     def change(choice: dict[str, Any]) -> None:
         _change_content(choice, lambda text: None)

@@ -44,6 +44,8 @@ class Dialect:
     key: returns the key that the headers of a request bring, "" if none.
     check: returns the reply to a call that brings no good key, or None.
     headers: the headers of every reply, given the call and the reply.
+    weight: how much work an answer is for each byte of the request, as a multiple of
+        what it is for a chat completion.
     """
 
     routes: tuple[Route, ...]
@@ -56,6 +58,7 @@ class Dialect:
     key: Callable[[Any], str] = bearer
     check: Callable[[Call], Reply | None] = lambda call: None
     headers: Callable[[Call, Reply], dict[str, str]] = lambda call, reply: {}
+    weight: int = 1
 
     def fail(self, status: int, message: str, **more: Any) -> Reply:
         """Return an error reply."""

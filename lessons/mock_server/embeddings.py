@@ -19,7 +19,7 @@ from .dialect import Dialect
 from .mock_model import words
 from .openai_check import check_fields, is_whole
 from .openai_shared import bad, check_limit, unknown_model
-from .reply import Reply, json_reply
+from .reply import Reply, to_json
 
 MODEL = "mock-embedding"
 DIMENSIONS = 256  # of a vector, if no fewer are asked for
@@ -110,17 +110,26 @@ def embed(call: Call) -> Reply:
     if limited := check_limit(call, used):
         return limited
     dimensions = body.get("dimensions") or DIMENSIONS
-    vectors: list[Any] = [vector(tokens, dimensions) for tokens in inputs]
-    if body.get("encoding_format") == "base64":
-        packed = [struct.pack(f"<{dimensions}f", *one) for one in vectors]
-        vectors = [base64.b64encode(data).decode() for data in packed]
+    is_packed = body.get("encoding_format") == "base64"
+    # Each is encoded for itself: between two of them, other threads have their turn.
     data = [
-        {"object": "embedding", "index": index, "embedding": one}
-        for index, one in enumerate(vectors)
+        to_json(_embedding(index, vector(tokens, dimensions), is_packed))
+        for index, tokens in enumerate(inputs)
     ]
     usage = {"prompt_tokens": used, "total_tokens": used}
-    found = {"object": "list", "data": data, "model": body["model"], "usage": usage}
-    return json_reply(found)
+    rest = to_json({"model": body["model"], "usage": usage})
+    reply, start = Reply(), b'{"object":"list","data":['
+    joined = start + b",".join(data) + b"]," + rest[1:]
+    reply.set_body(joined, "application/json")
+    return reply
+
+
+def _embedding(index: int, numbers: list[float], is_packed: bool) -> dict[str, Any]:
+    embedding: list[float] | str = numbers
+    if is_packed:
+        data = struct.pack(f"<{len(numbers)}f", *numbers)
+        embedding = base64.b64encode(data).decode()
+    return {"object": "embedding", "index": index, "embedding": embedding}
 
 
 def _check_size(inputs: list[list[str]], used: int) -> Reply | None:
@@ -142,4 +151,5 @@ DIALECT = Dialect(
     error_headers=openai_shared.error_headers,
     check=openai_shared.check_key,
     headers=openai_shared.headers,
+    weight=50,
 )

@@ -164,7 +164,7 @@ class Handler:
 
     async def _carry_out(self, call: Call, dialect: Dialect, answer: Answer) -> Reply:
         """Return the answer to a call; with an Idempotency-Key it is made only once."""
-        size = len(call.body) + 8 * len(call.text or "")
+        size = dialect.weight * (len(call.body) + 8 * len(call.text or ""))
         work = functools.partial(self._do, size, answer, call)
         name = call.headers.get("Idempotency-Key")
         if name is None or call.method != "POST":
