@@ -13,7 +13,17 @@ from typing import Any
 from .anthropic_check import blocks_of, find_wrong
 from .call import Call
 from .dialect import Dialect, bearer
-from .mock_model import Answer, BadSchema, Format, Question, Tool, ask, cut, words
+from .mock_model import (
+    Answer,
+    BadSchema,
+    Format,
+    Question,
+    Tool,
+    ask,
+    content_text,
+    cut,
+    words,
+)
 from .reply import (
     Piece,
     Reply,
@@ -121,21 +131,14 @@ def check_limit(call: Call, tokens: int) -> Reply | None:
 # --- the question ---------------------------------------------------------------------
 
 
-def _text(content: Any) -> str:
-    """Return the text in a message's content."""
-    return " ".join(
-        block["text"] for block in blocks_of(content or "") if "text" in block
-    )
-
-
 def _result(content: Any) -> str | None:
     """Return what the tools have answered in a message that says nothing besides; None
     if it is not such a message.
     """
     blocks = blocks_of(content)
-    if any(block["type"] != "tool_result" for block in blocks):
+    if not blocks or any(block["type"] != "tool_result" for block in blocks):
         return None
-    return " ".join(_text(block.get("content")) for block in blocks)
+    return " ".join(content_text(block.get("content")) for block in blocks)
 
 
 def question_of(call: Call) -> Question:
@@ -146,7 +149,7 @@ def question_of(call: Call) -> Question:
     place = "output_config.format.schema"
     return Question(
         said=[
-            _text(message["content"])
+            content_text(message["content"])
             for message in messages
             if message["role"] == "user" and _result(message["content"]) is None
         ],
@@ -165,8 +168,13 @@ def question_of(call: Call) -> Question:
 def _count_prompt(body: dict[str, Any]) -> int:
     """Return the number of tokens that were sent to the model."""
     contents = [message["content"] for message in body["messages"]]
-    texts = [_text(content) for content in [body.get("system"), *contents]]
-    texts += [_result(content) or "" for content in contents]
+    texts = [content_text(content) for content in [body.get("system"), *contents]]
+    texts += [
+        content_text(block.get("content"))
+        for content in contents
+        for block in blocks_of(content)
+        if block["type"] == "tool_result"
+    ]
     return sum(len(words(text)) for text in texts)
 
 

@@ -142,7 +142,8 @@ def bad_json(reply: Reply) -> None:
 
 
 # --- faults that count events ---------------------------------------------------------
-# The opening chunk of a chat stream, which only names the role, is not counted.
+# What opens a stream and has no content yet (in a chat, the chunk that names the role)
+# is not counted.
 
 
 @makes_fault(EVENTS, after_events=_EVENTS)

@@ -135,6 +135,17 @@ def words(text: str) -> list[str]:
     return [found[0] for found in _TOKEN.finditer(text)]
 
 
+def content_text(content: Any) -> str:
+    """Return the text of a message's content, which is a text or a list of parts."""
+    if isinstance(content, list):
+        return " ".join(
+            part["text"]
+            for part in content
+            if isinstance(part, dict) and isinstance(part.get("text"), str)
+        )
+    return content or ""
+
+
 def cut(text: str, stops: Sequence[str]) -> tuple[str, str | None]:
     """Return text up to the first of the stop words in it, and that stop word."""
     found = [(text.find(stop), stop) for stop in stops if stop and stop in text]

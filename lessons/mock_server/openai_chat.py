@@ -11,13 +11,12 @@ from typing import Any
 from . import openai_shared
 from .call import Call
 from .dialect import Dialect
-from .mock_model import BadSchema, Format, Question, ask, cut, words
+from .mock_model import BadSchema, Format, Question, ask, content_text, cut, words
 from .openai_check import check_chat, stops
 from .openai_shared import (
     CREATED,
     bad,
     check_limit,
-    content_text,
     tool_of,
     unknown_model,
 )

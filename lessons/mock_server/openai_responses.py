@@ -10,13 +10,20 @@ from typing import Any
 from . import openai_shared
 from .call import Call
 from .dialect import Dialect
-from .mock_model import Answer, BadSchema, Format, Question, ask, words
+from .mock_model import (
+    Answer,
+    BadSchema,
+    Format,
+    Question,
+    ask,
+    content_text,
+    words,
+)
 from .openai_responses_check import check_response
 from .openai_shared import (
     CREATED,
     bad,
     check_limit,
-    content_text,
     tool_of,
     unknown_model,
 )

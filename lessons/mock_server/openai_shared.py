@@ -116,17 +116,6 @@ def check_limit(call: Call, tokens: int) -> Reply | None:
 # --- what a request says --------------------------------------------------------------
 
 
-def content_text(content: Any) -> str:
-    """Return the text of a message's content, which is a text or a list of parts."""
-    if isinstance(content, list):
-        return " ".join(
-            part["text"]
-            for part in content
-            if isinstance(part, dict) and isinstance(part.get("text"), str)
-        )
-    return content or ""
-
-
 def tool_of(function: dict[str, Any]) -> Tool:
     """Return the tool that a function describes."""
     about = str(function.get("description") or "")

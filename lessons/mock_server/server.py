@@ -156,7 +156,9 @@ class MockServer:
 
     @property
     def url(self) -> str:
-        """The address of the server, without a slash at the end."""
+        """The address of the server, without a slash at the end; an Anthropic client is
+        given this one.
+        """
         return f"http://127.0.0.1:{self.port}"
 
     @property

@@ -20,6 +20,7 @@ CALL = {"type": "function_call", "call_id": "1", "name": "a", "arguments": "{}"}
 OUTPUT = {"type": "function_call_output", "call_id": "1", "output": "x"}
 USE = {"type": "tool_use", "id": "1", "name": "a", "input": {}}
 RESULT = {"type": "tool_result", "tool_use_id": "1", "content": "x"}
+IMAGE = {"type": "image", "source": {}, "text": "an unknown field"}
 ASKS: dict[str, dict[str, Any]] = {
     "/v1/responses": {
         "model": "mock-small",
@@ -38,6 +39,8 @@ ASKS: dict[str, dict[str, Any]] = {
             *TURNS,
             {"role": "assistant", "content": [USE]},
             {"role": "user", "content": [RESULT, {"type": "text", "text": "x"}]},
+            {"role": "assistant", "content": []},
+            {"role": "user", "content": [IMAGE]},
         ],
         "tools": [{"name": "a", "input_schema": {"type": "object"}}],
         "tool_choice": {"type": "tool", "name": "a"},
