@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
+from .idempotency import Answers
 from .limiter import Limiter
+from .reply import digest
 
 
 def _finite(text: str) -> float:
@@ -38,6 +40,7 @@ class State:
     models: lists the names of the models that exist; "*" among them is any name.
     attempts: how often each request was sent, by its identity.
     agents: the agents that were created, by id.
+    answers: those to requests that brought an Idempotency-Key.
     """
 
     api_key: str
@@ -48,6 +51,7 @@ class State:
     attempts: Counter[str] = field(default_factory=Counter)
     agents: dict[int, dict[str, Any]] = field(default_factory=dict)
     agents_made: int = 0
+    answers: Answers = field(default_factory=Answers)
 
     def has_model(self, name: str) -> bool:
         """Say whether there is a model of this name."""
@@ -70,6 +74,7 @@ class State:
         self.attempts.clear()
         self.agents.clear()
         self.agents_made = 0
+        self.answers.clear()
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,11 @@ class Call:
     attempt: int
     host: str
     text: str | None = None
+
+    @property
+    def request_id(self) -> str:
+        """The name of this request, in a header of its reply."""
+        return "req_" + digest(self.identity, self.attempt)
 
     @property
     def args(self) -> dict[str, str]:

@@ -65,8 +65,8 @@ def _change_finish_reason(choice: dict[str, Any], reason: str | None) -> None:
 
 @makes_fault(CONTENT)
 def parts(reply: Reply) -> None:
-    """Send the content as a list of parts, `[{"type": "text", "text": …}]`, in messages
-    and in deltas.
+    """Send the content of a chat completion as a list of parts, `[{"type": "text",
+    "text": …}]`, in messages and in deltas.
     """
 
     def change(choice: dict[str, Any]) -> None:
@@ -77,7 +77,7 @@ def parts(reply: Reply) -> None:
 
 @makes_fault(CONTENT)
 def no_content(reply: Reply) -> None:
-    """Send null as the content, and "stop" as the finish_reason."""
+    """Send null as the content of a chat completion, with the finish_reason "stop"."""
 
     def change(choice: dict[str, Any]) -> None:
         _change_content(choice, lambda text: None)
@@ -88,7 +88,9 @@ def no_content(reply: Reply) -> None:
 
 @makes_fault(CONTENT, reason=step.TEXT_OR_NONE)
 def finish(reply: Reply, reason: str | None) -> None:
-    """Send another finish_reason, such as "eos_token"; None for null."""
+    """Send another finish_reason in a chat completion, such as "eos_token"; None for
+    null.
+    """
     _change_choices(reply, lambda choice: _change_finish_reason(choice, reason))
 
 
@@ -129,7 +131,8 @@ def stream_error(
     JSON document.
 
     shape: how it is written; compatible servers have many habits:
-        "error": `{"error": {"message": …, "type": …, "param": …, "code": …}}`
+        "error": as the endpoint says it; at OpenAI's chat completions
+            `{"error": {"message": …, "type": …, "param": …, "code": …}}`
         "text": `{"error": "…"}`
         "flat": `{"object": "error", "message": …, "code": …}`
         "detail": `{"detail": "…"}`
@@ -150,7 +153,7 @@ def stream_error(
     in_choice = {"choices": [{"index": 0, "delta": {}, **wrong}]}
     flat = {"object": "error", "message": message, "code": 500, **given}
     values = {
-        "error": {"error": error},
+        "error": body if "error" in body else {"error": body},
         "text": {"error": message},
         "flat": flat,
         "detail": {"detail": message},
@@ -159,12 +162,13 @@ def stream_error(
         "event": {"message": message, **given} if reply.is_stream else flat,
     }
     if reply.is_stream:
-        line = b"event: error\n" if shape == "event" else b""
-        last = [line + event(to_json(values[shape]))] + [DONE] * done
-        reply.pieces = [
-            *reply.first_events(after_events),
-            *((0.0, data) for data in last),
-        ]
+        sent = reply.first_events(after_events)
+        if shape == "error":
+            last = reply.error_event(body, len(sent))
+        else:
+            name = "error" if shape == "event" else ""
+            last = event(to_json(values[shape]), name)
+        reply.pieces = [*sent, (0.0, last), *([(0.0, DONE)] if done else [])]
     elif shape in ("choice", "finish"):
         _change_choices(reply, lambda choice: choice.update(wrong))
     else:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .call import Call
-from .reply import Reply, json_reply
+from .reply import Reply, json_reply, plain_error_event
 
 # Method, path and the function that answers. In a path, {} stands for one part and
 # {number} for one of digits; the function takes the call, and then those parts.
@@ -19,6 +19,12 @@ Route = tuple[str, str, Callable[..., Reply]]
 def plain_error(status: int, message: str, **more: Any) -> dict[str, Any]:
     """Return the error body of the addresses that imitate no particular service."""
     return {"message": message, **more}
+
+
+def bearer(headers: Any) -> str:
+    """Return the bearer token of a request (RFC 6750), "" if it has none."""
+    scheme, _, token = headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 @dataclass(frozen=True)
@@ -31,16 +37,28 @@ class Dialect:
     error: makes the body of an error from a status, a message and, in some dialects,
         `type`, `code` and `param`.
     error_headers: the headers that go with a status of an error.
+    error_event: makes an event of an error body, for the middle of a stream; it is also
+        given the number of the events before it.
+    quota: the status and the type of the error that there is no money left.
+    about: what an error says of the call it answers, as arguments for `error`.
+    key: returns the key that the headers of a request bring, "" if none.
     check: returns the reply to a call that brings no good key, or None.
     headers: the headers of every reply, given the call and the reply.
+    weight: how much work an answer is for each byte of the request, as a multiple of
+        what it is for a chat completion.
     """
 
     routes: tuple[Route, ...]
     prefix: str | None = None
     error: Callable[..., dict[str, Any]] = plain_error
     error_headers: Callable[[int], dict[str, str]] = lambda status: {}
+    error_event: Callable[[dict[str, Any], int], bytes] = plain_error_event
+    quota: tuple[int, str] = (429, "insufficient_quota")
+    about: Callable[[Call], dict[str, Any]] = lambda call: {}
+    key: Callable[[Any], str] = bearer
     check: Callable[[Call], Reply | None] = lambda call: None
     headers: Callable[[Call, Reply], dict[str, str]] = lambda call, reply: {}
+    weight: int = 1
 
     def fail(self, status: int, message: str, **more: Any) -> Reply:
         """Return an error reply."""

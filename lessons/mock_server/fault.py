@@ -85,11 +85,13 @@ def status(
 
 @makes_fault(WHOLE, refuses=True)
 def quota(reply: Reply) -> None:
-    """Answer 429 because the account has no money left: waiting does not help."""
-    reply.set_status(429)
+    """Answer 429 because the account has no money left: waiting does not help. Where
+    the imitated service has another status for this, it is that one.
+    """
+    status, kind = reply.quota
+    reply.set_status(status)
     message = "The quota of this account is used up. Check the plan and the billing"
-    kind = "insufficient_quota"
-    reply.set_json(reply.error(429, f"{message} details.", type=kind, code=kind))
+    reply.set_json(reply.error(status, f"{message} details.", type=kind, code=kind))
 
 
 @makes_fault(WHOLE, refuses=True, code=_CODE)
@@ -140,7 +142,8 @@ def bad_json(reply: Reply) -> None:
 
 
 # --- faults that count events ---------------------------------------------------------
-# The opening chunk of a chat stream, which only names the role, is not counted.
+# What opens a stream and has no content yet (in a chat, the chunk that names the role)
+# is not counted.
 
 
 @makes_fault(EVENTS, after_events=_EVENTS)
@@ -199,6 +202,7 @@ def slice(reply: Reply, size: int) -> None:
 def bare(reply: Reply) -> None:
     """Leave out the request id and the rate-limit headers."""
     prefixes = ("x-request-id", "openai-", "x-ratelimit-", "x-github-")
+    prefixes += ("request-id", "anthropic-")
     reply.headers = {
         name: text
         for name, text in reply.headers.items()

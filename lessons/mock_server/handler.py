@@ -5,6 +5,7 @@ request is opened before it and closed with the last byte.
 """
 
 import asyncio
+import functools
 import hashlib
 import math
 import re
@@ -22,10 +23,11 @@ from aiohttp import web
 
 from .call import Call, State, read_json
 from .control import Control, json_response
+from .dialect import Dialect
 from .plan import NO_FAULT, Plan
 from .records import Log, Mask, Record, mask, secrets_in
 from .reply import Reply, digest
-from .routes import find
+from .routes import Answer, find
 
 _LOOPBACK = re.compile(r"(?i)(127\.0\.0\.1|localhost|\[?::1\]?)(:\d{1,5})?")
 _LINGER_ZERO = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
@@ -77,7 +79,7 @@ class Handler:
             return await self._control.answer(request)
         secrets = secrets_in(request.rel_url.raw_query_string)
         hidden = Mask(request.headers, [self._state.api_key, *secrets])
-        key = _bearer(request)
+        key = _key(request)
         record = self._log.open(
             request.transport,
             method=request.method,
@@ -122,7 +124,7 @@ class Handler:
         """Return the reply, with the faults that were chosen for it."""
         value = await self._do(len(body), read_json, body)
         rule = self._plan.rule_for(request.method, request.path, value)
-        key = _bearer(request)
+        key = _key(request)
         about = body if len(body) <= _LARGE else hashlib.blake2b(body).digest()
         identity = digest(request.method, request.path_qs, key, about)
         call = Call(
@@ -147,18 +149,40 @@ class Handler:
         if fault.refuses:
             reply = Reply()
         elif trouble:
-            reply = dialect.fail(*trouble)
+            reply = dialect.fail(*trouble, **dialect.about(call))
         else:
-            size = len(body) + 8 * len(rule.text or "")
-            reply = dialect.check(call) or await self._do(size, answer, call)
+            reply = dialect.check(call) or await self._carry_out(call, dialect, answer)
+        record.replayed = reply.is_replayed
         if reply.is_limited:
             record.fault, record.source = "rate limit", "limiter"
         reply.delay += self._state.latency if rule.latency is None else rule.latency
         for name, text in dialect.headers(call, reply).items():
             reply.headers.setdefault(name, text)
-        reply.error, reply.error_headers = dialect.error, dialect.error_headers
+        reply.error = functools.partial(dialect.error, **dialect.about(call))
+        reply.error_headers = dialect.error_headers
+        reply.error_event, reply.quota = dialect.error_event, dialect.quota
         for step in fault.in_order():
             await self._do(max(reply.size, len(step.text)), step.apply, reply)
+        return reply
+
+    async def _carry_out(self, call: Call, dialect: Dialect, answer: Answer) -> Reply:
+        """Return the answer to a call; with an Idempotency-Key it is made only once."""
+        size = dialect.weight * (len(call.body) + 8 * len(call.text or ""))
+        work = functools.partial(self._do, size, answer, call)
+        name = call.headers.get("Idempotency-Key")
+        if name is None or call.method != "POST":
+            return await work()
+        if not name.strip():
+            message = "The header Idempotency-Key is empty; give each request its own"
+            return dialect.fail(400, message, **dialect.about(call))
+        place = digest(call.key, name)
+        reply = await self._state.answers.once(place, call.identity, work)
+        if reply is None:
+            message = "This Idempotency-Key came with another request before; "
+            message += "use a new key for each request, and the same for its retries"
+            reply = dialect.fail(409, message, **dialect.about(call))
+            # Clients that try again after a 409 would do so in vain.
+            reply.headers["x-should-retry"] = "false"
         return reply
 
     async def _wait(self, transport: Any, seconds: float) -> None:
@@ -256,10 +280,10 @@ def _refuse_host(request: web.BaseRequest) -> web.Response | None:
     return None
 
 
-def _bearer(request: web.BaseRequest) -> str:
-    """Return the bearer token of a request (RFC 6750), "" if it has none."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+def _key(request: web.BaseRequest) -> str:
+    """Return the API key of a request, "" if it has none."""
+    dialect, _ = find(request.method, request.path)
+    return dialect.key(request.headers)
 
 
 async def _read(request: web.BaseRequest) -> tuple[bytes, tuple[int, str] | None]:

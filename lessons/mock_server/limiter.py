@@ -3,7 +3,7 @@
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass
@@ -32,33 +32,15 @@ class Bucket:
         missing = amount - self.level
         return missing * 60 / self.limit if missing > 1e-9 else 0.0
 
-    def headers(self, kind: str) -> dict[str, str]:
-        """Return the three x-ratelimit headers of this bucket; reset is the time until
-        it is full again.
-        """
-        remaining = math.floor(self.level + 1e-9)
-        return {
-            f"x-ratelimit-limit-{kind}": str(self.limit),
-            f"x-ratelimit-remaining-{kind}": str(remaining),
-            f"x-ratelimit-reset-{kind}": go_duration(
-                (self.limit - remaining) * 60 / self.limit
-            ),
-        }
+    @property
+    def remaining(self) -> int:
+        """How much can be taken out now."""
+        return math.floor(self.level + 1e-9)
 
-
-def go_duration(seconds: float) -> str:
-    """Return seconds the way Go prints a duration, to the millisecond: `8ms`, `1s`,
-    `6m0s`, `1h0m0s`.
-    """
-    milliseconds = round(seconds * 1000)
-    if 0 < milliseconds < 1000:
-        return f"{milliseconds}ms"
-    minutes, milliseconds = divmod(milliseconds, 60_000)
-    hours, minutes = divmod(minutes, 60)
-    text = f"{milliseconds / 1000:.3f}".rstrip("0").rstrip(".") + "s"
-    if hours:
-        return f"{hours}h{minutes}m{text}"
-    return f"{minutes}m{text}" if minutes else text
+    @property
+    def reset(self) -> float:
+        """The seconds until it is full again."""
+        return (self.limit - self.remaining) * 60 / self.limit
 
 
 class Limiter:
@@ -114,10 +96,10 @@ class Limiter:
                 buckets[kind].level -= amount
         return None
 
-    def headers(self, key: str) -> dict[str, str]:
-        """Return the six x-ratelimit headers for this key as it stands now."""
+    def buckets(self, key: str) -> dict[str, Bucket]:
+        """Return copies of the buckets of this key, "requests" and "tokens", as they
+        stand now.
+        """
         with self._lock:
             buckets = self._of(key) if key in self._buckets else self._full()
-        return buckets["requests"].headers("requests") | buckets["tokens"].headers(
-            "tokens"
-        )
+            return {kind: replace(bucket) for kind, bucket in buckets.items()}

@@ -11,15 +11,20 @@ from typing import Any
 from . import openai_shared
 from .call import Call
 from .dialect import Dialect
-from .mock_model import answer_to, choose_tool, words
+from .mock_model import BadSchema, Format, Question, ask, content_text, cut, words
 from .openai_check import check_chat, stops
-from .openai_shared import CREATED, bad, check_limit, unknown_model
+from .openai_shared import (
+    CREATED,
+    bad,
+    check_limit,
+    tool_of,
+    unknown_model,
+)
 from .reply import DONE, Piece, Reply, digest, event, json_reply, stream_reply, to_json
-from .schema import CannotSatisfy, value_for
 
 
 @dataclass(frozen=True)
-class Answer:
+class Choice:
     """One answer of the model, and the finish_reason.
 
     tool: the name of the tool to be called; then the tokens are its arguments.
@@ -30,17 +35,6 @@ class Answer:
     tool: str | None = None
 
 
-def content_text(content: Any) -> str:
-    """Return the text of a message's content, which is a text or a list of parts."""
-    if isinstance(content, list):
-        return " ".join(
-            part["text"]
-            for part in content
-            if isinstance(part, dict) and isinstance(part.get("text"), str)
-        )
-    return content or ""
-
-
 def _texts(messages: list[dict[str, Any]], *roles: str) -> list[str]:
     return [
         content_text(message.get("content"))
@@ -49,75 +43,53 @@ def _texts(messages: list[dict[str, Any]], *roles: str) -> list[str]:
     ]
 
 
-def tool_to_call(body: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the function that the model calls, if it calls one.
+def question_of(call: Call) -> Question:
+    """Return what the model is asked."""
+    body = call.json
+    messages, choice = body["messages"], body.get("tool_choice") or "auto"
+    is_named, last = isinstance(choice, dict), messages[-1]
+    return Question(
+        said=_texts(messages, "user"),
+        result=content_text(last["content"]) if last["role"] == "tool" else None,
+        tools=[tool_of(tool["function"]) for tool in body.get("tools") or []],
+        choice="required" if is_named else choice,
+        named=choice["function"]["name"] if is_named else None,
+        format=_format_of(body.get("response_format") or {}),
+        text=call.text,
+    )
 
-    It does so if it may, and once: after the answer of a tool it speaks itself.
-    """
-    tools = [tool["function"] for tool in body.get("tools") or []]
-    choice, messages = body.get("tool_choice"), body["messages"]
-    if isinstance(choice, dict):
-        name = choice["function"]["name"]
-        return next(tool for tool in tools if tool["name"] == name)
-    if not tools or choice == "none":
-        return None
-    if choice != "required" and messages[-1]["role"] == "tool":
-        return None
-    return choose_tool(tools, " ".join(_texts(messages, "user")[-1:]))
 
-
-def text_for(body: dict[str, Any]) -> str:
-    """Return the text of the answer, in the format that is asked for.
-
-    Raises CannotSatisfy if that is a schema for which there is no value.
-    """
-    messages, wanted = body["messages"], body.get("response_format") or {}
+def _format_of(wanted: dict[str, Any]) -> Format | None:
+    param, place = "response_format", "response_format.json_schema.schema"
     if wanted.get("type") == "json_schema":
-        schema = wanted["json_schema"].get("schema")
-        return to_json(value_for({} if schema is None else schema)).decode()
-    if messages[-1]["role"] == "tool":
-        text = f"The tool says: {content_text(messages[-1]['content'])}"
-    else:
-        text = answer_to(_texts(messages, "user"))
-    if wanted.get("type") == "json_object":
-        return to_json({"answer": text}).decode()
-    return text
+        return Format(param, place, schema=wanted["json_schema"].get("schema"))
+    is_json = wanted.get("type") == "json_object"
+    return Format(param, place, is_any=True) if is_json else None
 
 
-def answers_to(call: Call) -> list[Answer] | Reply:
-    """Return the answers, of which `n` are asked for, or the 400 for a schema."""
-    body, name = call.json, None
-    tool = tool_to_call(body) if call.text is None else None
-    try:
-        if tool:
-            name, place = tool["name"], f"the parameters of {tool['name']!r}"
-            schema = tool.get("parameters")
-            text = to_json(value_for({"type": "object"} if schema is None else schema))
-            text = text.decode()
-        else:
-            place = "response_format.json_schema.schema"
-            text = text_for(body) if call.text is None else call.text
-    except CannotSatisfy as error:
-        param = "tools" if tool else "response_format"
-        return bad(param, f"Invalid schema for {place}: {error}", "invalid_value")
-    is_plain = not tool and not (body.get("response_format") or {}).get("type")
-    return [
-        finish(f"{text} ({number + 1})" if number and is_plain else text, body, name)
+def choices_for(call: Call) -> list[Choice]:
+    """Return the answers, of which `n` are asked for.
+
+    Raises BadSchema.
+    """
+    body, answer = call.json, ask(question_of(call))
+    is_plain = not answer.tool and not (body.get("response_format") or {}).get("type")
+    texts = [
+        f"{answer.text} ({number + 1})" if number and is_plain else answer.text
         for number in range(body.get("n") or 1)
     ]
+    return [_finish(text, body, answer.tool) for text in texts]
 
 
-def finish(text: str, body: dict[str, Any], tool: str | None = None) -> Answer:
-    """Return an answer with this text, cut by stop and max_tokens."""
-    for stop in stops(body.get("stop")):
-        text = text.partition(stop)[0] if stop else text
-    tokens = words(text)
+def _finish(text: str, body: dict[str, Any], tool: str | None) -> Choice:
+    """Return a choice with this text, cut by stop and max_tokens."""
+    tokens = words(cut(text, stops(body.get("stop")))[0])
     most = body.get("max_completion_tokens") or body.get("max_tokens") or len(tokens)
     if most < len(tokens):
-        return Answer(tokens[:most], "length", tool)
+        return Choice(tokens[:most], "length", tool)
     # A tool that the request names is called with the reason "stop".
     is_free = tool and not isinstance(body.get("tool_choice"), dict)
-    return Answer(tokens, "tool_calls" if is_free else "stop", tool)
+    return Choice(tokens, "tool_calls" if is_free else "stop", tool)
 
 
 def count_usage(prompt: int, completion: int) -> dict[str, Any]:
@@ -142,9 +114,10 @@ def chat(call: Call) -> Reply:
     body = call.json
     if not call.state.has_model(body["model"]):
         return unknown_model(body["model"])
-    answers = answers_to(call)
-    if isinstance(answers, Reply):
-        return answers
+    try:
+        answers = choices_for(call)
+    except BadSchema as error:
+        return bad(error.param, str(error), "invalid_value")
     prompt = sum(
         len(words(content_text(message.get("content")))) for message in body["messages"]
     )
@@ -183,7 +156,7 @@ def _call_id(common: dict[str, Any], index: int) -> str:
     return "call_" + digest(common["id"], index, size=12)
 
 
-def _message(answer: Answer, call_id: str) -> dict[str, Any]:
+def _message(answer: Choice, call_id: str) -> dict[str, Any]:
     text = "".join(answer.tokens)
     message: dict[str, Any] = {
         "role": "assistant",
@@ -203,7 +176,7 @@ def _tool_call(name: str, arguments: str, call_id: str) -> dict[str, Any]:
 
 def chat_events(
     common: dict[str, Any],
-    answers: list[Answer],
+    answers: list[Choice],
     usage: dict[str, Any] | None,
     seconds: float,
 ) -> list[Piece]:
@@ -222,14 +195,14 @@ def chat_events(
         }
         return event(to_json({**common, "choices": [choice], **last}))
 
-    def opening(index: int, answer: Answer) -> dict[str, Any]:
+    def opening(index: int, answer: Choice) -> dict[str, Any]:
         delta = {"role": "assistant", "content": "", "refusal": None}
         if answer.tool:
             begun = _tool_call(answer.tool, "", _call_id(common, index))
             delta |= {"content": None, "tool_calls": [{"index": 0, **begun}]}
         return delta
 
-    def more(answer: Answer, token: str) -> dict[str, Any]:
+    def more(answer: Choice, token: str) -> dict[str, Any]:
         if answer.tool:
             return {"tool_calls": [{"index": 0, "function": {"arguments": token}}]}
         return {"content": token}

@@ -9,7 +9,8 @@ from .openai_shared import bad, fail
 from .reply import Reply
 
 
-def _is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> bool:
+    """Say whether value is a whole number."""
     return type(value) is int
 
 
@@ -18,9 +19,7 @@ def stops(stop: Any) -> list[Any]:
     return stop if isinstance(stop, list) else [] if stop is None else [stop]
 
 
-# The fields of a chat request that this server looks at: what each must be, as a
-# function and in words. Any other field is ignored, and all but the first two may be
-# missing or null.
+# The fields of a chat request that this server looks at; see check_fields.
 FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model": (lambda value: isinstance(value, str), "a string"),
     "messages": (
@@ -33,9 +32,9 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: all(isinstance(one, str) for one in stops(value)),
         "a string or a list of strings",
     ),
-    "n": (_is_whole, "a number"),
-    "max_tokens": (_is_whole, "a number"),
-    "max_completion_tokens": (_is_whole, "a number"),
+    "n": (is_whole, "a number"),
+    "max_tokens": (is_whole, "a number"),
+    "max_completion_tokens": (is_whole, "a number"),
     "temperature": (lambda value: type(value) in (int, float), "a number"),
     "tools": (lambda value: isinstance(value, list), "a list"),
     "tool_choice": (lambda value: isinstance(value, str | dict), "a string or object"),
@@ -47,8 +46,6 @@ LIMITS = {
     "max_completion_tokens": (1, 10**6),
     "temperature": (0, 2),
 }
-# Fields that would change the answer, and that this server does not have; the value
-# with which they are as good as left out.
 NOT_OFFERED: dict[str, Any] = {
     "logprobs": False,
     "top_logprobs": 0,
@@ -67,34 +64,57 @@ def missing(param: str) -> Reply:
     return bad(param, message, "missing_required_parameter")
 
 
-def _not_offered(param: str, what: str) -> Reply:
+def no_offer(param: str, what: str) -> Reply:
+    """Return the 400 for what this server does not have."""
     message = f"This mock server does not offer {what}; leave it out."
     return bad(param, message, "unsupported_parameter")
 
 
-def check_chat(call: Call) -> Reply | None:
-    """Return the 400 for a body that is no chat request, or None if it is one."""
+def check_fields(
+    call: Call,
+    fields: dict[str, tuple[Callable[[Any], bool], str]],
+    limits: dict[str, tuple[int, int]],
+    not_offered: dict[str, Any],
+    needed: tuple[str, str],
+) -> Reply | None:
+    """Return the 400 for a body whose fields are not as these tables want them, or
+    None.
+
+    fields: what each field must be, as a function and in words. Any other field is
+        ignored, and all but those that are needed may be missing or null.
+    limits: the least and the greatest number that a field may be.
+    not_offered: what would change the answer and is not offered, and the value with
+        which it is as good as left out.
+    """
     body = call.json
     if not isinstance(body, dict):
         message = "The body of the request must be a JSON object"
         if coding := call.headers.get("Content-Encoding"):
             message += f", and must not be compressed as {coding!r}"
         return fail(400, f"{message}. Is its Content-Type application/json?")
-    for name, (is_right, called) in FIELDS.items():
-        value, is_needed = body.get(name), name in ("model", "messages")
+    for name, (is_right, called) in fields.items():
+        value, is_needed = body.get(name), name in needed
         if is_needed and name not in body:
             return missing(name)
         if value is None and not is_needed:
             continue
         if not is_right(value):
             return bad(name, f"{name!r} must be {called}")
-        if name in LIMITS and not LIMITS[name][0] <= value <= LIMITS[name][1]:
-            least, most = LIMITS[name]
+        if name in limits and not limits[name][0] <= value <= limits[name][1]:
+            least, most = limits[name]
             message = f"{name!r} must be from {least} to {most}, not {value}"
             return bad(name, message, "invalid_value")
-    for name, otherwise in NOT_OFFERED.items():
+    for name, otherwise in not_offered.items():
         if body.get(name) not in (None, otherwise):
-            return _not_offered(name, repr(name))
+            return no_offer(name, repr(name))
+    return None
+
+
+def check_chat(call: Call) -> Reply | None:
+    """Return the 400 for a body that is no chat request, or None if it is one."""
+    if wrong := check_fields(call, FIELDS, LIMITS, NOT_OFFERED, ("model", "messages")):
+        return wrong
+    body = call.json
     return (
         _check_messages(body["messages"]) or _check_tools(body) or _check_format(body)
     )
@@ -172,7 +192,8 @@ def _check_tool_calls(calls: Any, place: str) -> Reply | None:
 # --- tools and structured answers -----------------------------------------------------
 
 
-def _check_name(name: Any, place: str) -> Reply | None:
+def check_name(name: Any, place: str) -> Reply | None:
+    """Return the 400 for what cannot be the name of a tool or a schema, or None."""
     if isinstance(name, str) and re.fullmatch("[a-zA-Z0-9_-]{1,64}", name):
         return None
     message = f"{place} must be 1 to 64 letters, digits, underscores or hyphens"
@@ -185,10 +206,10 @@ def _check_tools(body: dict[str, Any]) -> Reply | None:
         place = f"tools[{number}]"
         kind = tool.get("type") if isinstance(tool, dict) else None
         if isinstance(kind, str) and kind != "function":
-            return _not_offered(f"{place}.type", f"tools of type {kind!r}")
+            return no_offer(f"{place}.type", f"tools of type {kind!r}")
         if kind is None or not isinstance(tool.get("function"), dict):
             return bad(place, f"{place} must be an object with a type and a function")
-        if wrong := _check_name(tool["function"].get("name"), f"{place}.function.name"):
+        if wrong := check_name(tool["function"].get("name"), f"{place}.function.name"):
             return wrong
     if choice in (None, "none"):
         return None
@@ -198,7 +219,7 @@ def _check_tools(body: dict[str, Any]) -> Reply | None:
     if isinstance(choice, dict):
         if choice.get("type") != "function":
             what = f"a tool_choice of type {choice.get('type')!r}"
-            return _not_offered("tool_choice", what)
+            return no_offer("tool_choice", what)
         name = (choice.get("function") or {}).get("name")
         if name not in [tool["function"]["name"] for tool in tools]:
             message = f"'tool_choice' names {name!r}, which is not among the tools"
@@ -224,5 +245,5 @@ def _check_format(body: dict[str, Any]) -> Reply | None:
         place += ".json_schema"
         if not isinstance(wanted.get("json_schema"), dict):
             return missing(place)
-        return _check_name(wanted["json_schema"].get("name"), f"{place}.name")
+        return check_name(wanted["json_schema"].get("name"), f"{place}.name")
     return None

@@ -7,8 +7,9 @@ import math
 from typing import Any
 
 from .call import Call
+from .mock_model import Tool
 from .records import mask
-from .reply import Reply, digest, json_reply, retry_after_header
+from .reply import Reply, json_reply, retry_after_header
 
 CREATED = 1_750_000_000  # every object says that it was made at this Unix second
 
@@ -62,11 +63,36 @@ def check_key(call: Call) -> Reply | None:
 def headers(call: Call, reply: Reply) -> dict[str, str]:
     """Return the headers of every reply."""
     return {
-        "x-request-id": "req_" + digest(call.identity, call.attempt),
+        "x-request-id": call.request_id,
         "openai-processing-ms": str(round(reply.delay * 1000)),
         "openai-version": "2020-10-01",
-        **call.state.limiter.headers(call.key),
+        **_limit_headers(call),
     }
+
+
+def _limit_headers(call: Call) -> dict[str, str]:
+    """Return the six x-ratelimit headers of the key."""
+    found = {}
+    for kind, bucket in call.state.limiter.buckets(call.key).items():
+        found[f"x-ratelimit-limit-{kind}"] = str(bucket.limit)
+        found[f"x-ratelimit-remaining-{kind}"] = str(bucket.remaining)
+        found[f"x-ratelimit-reset-{kind}"] = go_duration(bucket.reset)
+    return found
+
+
+def go_duration(seconds: float) -> str:
+    """Return seconds the way Go prints a duration, to the millisecond: `8ms`, `1s`,
+    `6m0s`, `1h0m0s`.
+    """
+    milliseconds = round(seconds * 1000)
+    if 0 < milliseconds < 1000:
+        return f"{milliseconds}ms"
+    minutes, milliseconds = divmod(milliseconds, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{milliseconds / 1000:.3f}".rstrip("0").rstrip(".") + "s"
+    if hours:
+        return f"{hours}h{minutes}m{text}"
+    return f"{minutes}m{text}" if minutes else text
 
 
 def check_limit(call: Call, tokens: int) -> Reply | None:
@@ -87,6 +113,15 @@ def check_limit(call: Call, tokens: int) -> Reply | None:
     return reply
 
 
+# --- what a request says --------------------------------------------------------------
+
+
+def tool_of(function: dict[str, Any]) -> Tool:
+    """Return the tool that a function describes."""
+    about = str(function.get("description") or "")
+    return Tool(function["name"], about, function.get("parameters"))
+
+
 # --- models ---------------------------------------------------------------------------
 
 
@@ -99,8 +134,8 @@ def _model_object(name: str) -> dict[str, Any]:
     }
 
 
-def unknown_model(name: str) -> Reply:
-    message = f"The model {name!r} does not exist; GET /v1/models lists those that do."
+def unknown_model(name: str, hint: str = "GET /v1/models lists those that do") -> Reply:
+    message = f"The model {name!r} does not exist; {hint}."
     return fail(404, message, code="model_not_found")
 
 

@@ -133,6 +133,8 @@ class Record:
     reply: the first 2 KiB of the reply's body as the server means to send it, masked.
     last_byte: when the last part of the body so far was handed to the connection.
     is_blocked: True while the client does not take the bytes that are ready for it.
+    replayed: whether this got the answer that an earlier request with the same
+        Idempotency-Key was given, and was not carried out again.
     sent: how many bytes of the reply's body went out.
     end: complete, cut (in the middle of the body), rst or fin (before the body),
         client-gone or server-stopped; "" while it is open.
@@ -157,6 +159,7 @@ class Record:
     reply: bytes = b""
     last_byte: float | None = None
     is_blocked: bool = False
+    replayed: bool = False
     first_byte: float | None = None
     ended: float | None = None
     sent: int = 0
@@ -336,6 +339,8 @@ def table(records: Iterable[Record]) -> str:
     for record in records:
         seconds = f"{record.received - records[0].received:.2f}"
         status = str(record.status or "-")
+        fault = [record.fault] if record.fault else []
+        fault += ["replayed"] if record.replayed else []
         end = record.end or "(open)"
         rows.append(
             (
@@ -344,7 +349,7 @@ def table(records: Iterable[Record]) -> str:
                 f"#{record.connection}",
                 record.request,
                 status,
-                record.fault or "-",
+                ", ".join(fault) or "-",
                 end,
             )
         )

@@ -38,6 +38,11 @@ def digest(*parts: object, size: int = 8) -> str:
     return hashlib.blake2b(repr(parts).encode(), digest_size=size).hexdigest()
 
 
+def plain_error_event(body: dict[str, Any], number: int) -> bytes:
+    """Return an error body as an event, for a stream whose events have no names."""
+    return event(to_json({"error": body.get("error", body)}))
+
+
 @dataclass
 class Reply:
     """A reply that faults may still change.
@@ -54,8 +59,11 @@ class Reply:
     length: the Content-Length if it is not the number of bytes in pieces, because a
         fault keeps some of them back.
     is_limited: True if this refuses a request because of the rate limit.
-    error, error_headers: make the body and the headers of an error for a fault; they
-        come from the dialect of the address.
+    is_replayed: True if this was made for an earlier request with the same
+        Idempotency-Key.
+    error, error_headers, error_event: make the body, the headers and the event of an
+        error for a fault; they come from the dialect of the address, as does
+    quota: the status and the type of the error that there is no money left.
     """
 
     status: int = 200
@@ -69,8 +77,11 @@ class Reply:
     is_chunked: bool = False
     length: int | None = None
     is_limited: bool = False
+    is_replayed: bool = False
     error: Callable[..., dict[str, Any]] | None = None
     error_headers: Callable[[int], dict[str, str]] | None = None
+    error_event: Callable[[dict[str, Any], int], bytes] = plain_error_event
+    quota: tuple[int, str] = (429, "insufficient_quota")
 
     @property
     def body(self) -> bytes:
@@ -161,9 +172,10 @@ def stream_reply(events: list[Piece], openers: int = 0) -> Reply:
     return Reply(200, headers, events, is_stream=True, openers=openers, is_chunked=True)
 
 
-def event(data: bytes) -> bytes:
-    """Return data as one event of an event stream."""
-    return b"data: " + data + b"\n\n"
+def event(data: bytes, name: str = "") -> bytes:
+    """Return data as one event of an event stream, with a name if there is one."""
+    line = f"event: {name}\n".encode() if name else b""
+    return line + b"data: " + data + b"\n\n"
 
 
 DONE = event(b"[DONE]")  # the last event of a chat stream

@@ -4,12 +4,28 @@ import re
 from collections.abc import Callable
 from functools import partial
 
-from . import agents, echo, github, openai_chat
+from . import (
+    agents,
+    anthropic_messages,
+    echo,
+    embeddings,
+    github,
+    openai_chat,
+    openai_responses,
+)
 from .call import Call
 from .dialect import Dialect
 from .reply import Reply
 
-DIALECTS = (openai_chat.DIALECT, github.DIALECT, agents.DIALECT, echo.DIALECT)
+DIALECTS = (
+    anthropic_messages.DIALECT,
+    openai_responses.DIALECT,
+    openai_chat.DIALECT,
+    embeddings.DIALECT,
+    github.DIALECT,
+    agents.DIALECT,
+    echo.DIALECT,
+)
 # Where nobody answers, the first dialect whose prefix fits refuses; "" fits always.
 _PREFIXES = [(one.prefix, one) for one in DIALECTS if one.prefix is not None]
 
@@ -74,8 +90,9 @@ def _refuse(dialect: Dialect, allowed: list[str], call: Call) -> Reply:
         message = f"There is nothing at {call.path}"
         if meant := _meant(call):
             message += f"; did you mean {meant}? Look at the client's base_url"
-        return dialect.fail(404, message)
+        return dialect.fail(404, message, **dialect.about(call))
     methods = ", ".join(allowed)
-    reply = dialect.fail(405, f"{call.path} takes {methods}")
+    message = f"{call.path} takes {methods}"
+    reply = dialect.fail(405, message, **dialect.about(call))
     reply.headers["Allow"] = methods
     return reply

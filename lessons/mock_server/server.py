@@ -49,8 +49,8 @@ class MockServer:
     latency: seconds before each reply.
     token_delay: seconds that the mock model takes for each token of an answer, streamed
         or not.
-    requests_per_minute, tokens_per_minute: the rate limit of chat completions; None for
-        none worth the name.
+    requests_per_minute, tokens_per_minute: the rate limit of each key, for what the
+        models are asked; None for none worth the name.
     port: 0 for any free one.
     api_key: the key that it accepts.
     models: names of models that exist besides mock-small and mock-large, and those that
@@ -161,7 +161,9 @@ class MockServer:
 
     @property
     def url(self) -> str:
-        """The address of the server, without a slash at the end."""
+        """The address of the server, without a slash at the end; an Anthropic client is
+        given this one.
+        """
         return f"http://127.0.0.1:{self.port}"
 
     @property

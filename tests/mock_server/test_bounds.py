@@ -178,7 +178,7 @@ def test_counts_have_bounds() -> None:
     tracemalloc.start()
     try:
         for number in range(3000):
-            limiter.headers(f"wrong key {number}")
+            limiter.buckets(f"wrong key {number}")
         assert tracemalloc.get_traced_memory()[0] < 100_000, "wrong keys are kept"
     finally:
         tracemalloc.stop()

@@ -39,6 +39,20 @@ def ask_streamed(client: OpenAI, **more) -> list:
     return list(client.chat.completions.create(**ASK, stream=True, **more))
 
 
+def respond(client: OpenAI, **more):
+    """Ask for a whole response."""
+    question = ASK["messages"][0]["content"]
+    return client.responses.create(model="mock-small", input=question, **more)
+
+
+def respond_streamed(client: OpenAI, **more) -> list:
+    """Ask for a streamed response and return its events."""
+    return list(respond(client, stream=True, **more))
+
+
+CALLS = pytest.mark.parametrize("call", [ask, ask_streamed, respond, respond_streamed])
+
+
 def text_of(chunks: list) -> str:
     """Return the text in the chunks of a streamed answer."""
     return "".join(
@@ -191,7 +205,7 @@ STATUSES = {
 }
 
 
-@pytest.mark.parametrize("call", [ask, ask_streamed])
+@CALLS
 @pytest.mark.parametrize(("code", "wanted"), STATUSES.items())
 def test_statuses(
     server: MockServer,
@@ -275,7 +289,7 @@ CONNECTION = {
 }
 
 
-@pytest.mark.parametrize("call", [ask, ask_streamed])
+@CALLS
 @pytest.mark.parametrize("trouble", CONNECTION.values(), ids=CONNECTION)
 def test_broken_connections(
     server: MockServer, client: OpenAI, call: Callable, trouble: Fault
@@ -285,7 +299,7 @@ def test_broken_connections(
     raises(openai.APIConnectionError, lambda: call(client))
 
 
-@pytest.mark.parametrize("call", [ask, ask_streamed])
+@CALLS
 @pytest.mark.parametrize(
     "trouble", [fault.hang(), fault.stall(after_events=1)], ids=str
 )
@@ -304,11 +318,11 @@ def test_nothing_listens(client: OpenAI) -> None:
     raises(openai.APIConnectionError, lambda: ask(elsewhere))
 
 
-def test_bad_json(server: MockServer, client: OpenAI) -> None:
+@CALLS
+def test_bad_json(server: MockServer, client: OpenAI, call: Callable) -> None:
     """Half a JSON document in a 200 is a json.JSONDecodeError, in a stream too."""
-    server.script(fault.bad_json(), fault.bad_json())
-    raises(json.JSONDecodeError, lambda: ask(client))
-    raises(json.JSONDecodeError, lambda: ask_streamed(client))
+    server.script(fault.bad_json())
+    raises(json.JSONDecodeError, lambda: call(client))
 
 
 def test_a_stream_that_ends_early(server: MockServer, client: OpenAI) -> None:
@@ -319,10 +333,13 @@ def test_a_stream_that_ends_early(server: MockServer, client: OpenAI) -> None:
     assert text_of(ask_streamed(client)) == "The capital of"
 
 
-def test_an_error_in_mid_stream(server: MockServer, client: OpenAI) -> None:
+@pytest.mark.parametrize("call", [ask_streamed, respond_streamed])
+def test_an_error_in_mid_stream(
+    server: MockServer, client: OpenAI, call: Callable
+) -> None:
     """An error event inside a 200 is an APIError that has no status."""
     server.script(fault.stream_error(after_events=2))
-    error = raises(openai.APIError, lambda: ask_streamed(client))
+    error = raises(openai.APIError, lambda: call(client))
     assert "stopped working" in str(error) and error.body["type"] == "server_error"
 
 
@@ -350,12 +367,15 @@ def gap(server: MockServer) -> float:
     return second.received - first.ended
 
 
-def test_retry_after_is_obeyed(server: MockServer, client: OpenAI) -> None:
+@pytest.mark.parametrize("call", [ask, respond])
+def test_retry_after_is_obeyed(
+    server: MockServer, client: OpenAI, call: Callable
+) -> None:
     """The SDK waits as long as Retry-After says, which is longer than it would have
     waited by itself.
     """
     server.script(fault.status(429, retry_after=1))
-    ask(client.with_options(max_retries=1))
+    call(client.with_options(max_retries=1))
     assert 0.95 < gap(server) < 5
 
 
@@ -406,13 +426,14 @@ def test_retries_recover(server: MockServer, client: OpenAI) -> None:
     assert [record.status for record in server.records] == [None, 503, 429, 200]
 
 
-def test_the_servers_own_limit(client: OpenAI) -> None:
+@CALLS
+def test_the_servers_own_limit(client: OpenAI, call: Callable) -> None:
     """The server's limiter is a RateLimitError with whole seconds in Retry-After."""
     with MockServer(requests_per_minute=2, clock=lambda: 0.0) as server:
         limited = client.with_options(base_url=server.base_url)
         for _ in range(2):
-            ask(limited)
-        error = raises(openai.RateLimitError, lambda: ask(limited))
+            call(limited)
+        error = raises(openai.RateLimitError, lambda: call(limited))
     assert (error.code, error.type, error.response.headers["retry-after"]) == (
         "rate_limit_exceeded",
         "requests",

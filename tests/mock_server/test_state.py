@@ -16,7 +16,7 @@ import httpx
 import pytest
 import requests
 from mock_server import MockServer, Record, fault
-from mock_server.limiter import go_duration
+from mock_server.openai_shared import go_duration
 
 ASK = {"model": "mock-small", "messages": [{"role": "user", "content": "Say hello"}]}
 
