@@ -57,10 +57,12 @@ def open_at(received: float, **fields) -> Record:
     return dataclasses.replace(record, ended=fields.get("ended"))
 
 
-def crowd(pauses: list[float], **fields) -> list[Record]:
-    """Return the records of clients that fail together and come back after a pause."""
+def crowd(pauses: list[float], gap: float = 0.001, **fields) -> list[Record]:
+    """Return the records of clients that fail a gap apart and come back after a
+    pause.
+    """
     both = [
-        at(0.001 * number, 0.001 * number + 0.1 + pause, identity=str(number), **fields)
+        at(gap * number, gap * number + 0.1 + pause, identity=str(number), **fields)
         for number, pause in enumerate(pauses)
     ]
     return sorted((one for two in both for one in two), key=lambda one: one.received)
@@ -134,12 +136,15 @@ NOT_EARNED: dict[str, list[Record]] = {
         0, 1, status=403, reply={"x-ratelimit-remaining": "0"}
     ),
     "no_pause, once": at(0, 0.101, 1.0),
+    "no_pause, a single try": at(0, 0.101),
     "no_pause, no failure": at(0, 0.101, 0.203, status=200),
     "same_pause, doubled": at(0, 0.6, 1.7, 3.8),
     "same_pause, asked for": at(0, 2.1, 4.2, 6.3, 8.4, reply=ASKED),
     "same_pause, no failure": at(0, 1, 2, 3, 4, status=200),
     "in_step, jitter": crowd([0.1, 0.2, 0.24, 0.3, 0.41, 0.45, 0.48, 0.5]),
     "in_step, asked for": crowd([2.0] * 8, reply=ASKED),
+    "in_step, at once": crowd([0.05] * 8),
+    "in_step, one after the other": crowd([0.5] * 8, gap=1.0),
     "in_step, few": crowd([0.5] * 4),
     "new_connections, kept": calls([1] * 20),
     "new_connections, few": calls(list(range(9))),
@@ -155,8 +160,10 @@ NOT_EARNED: dict[str, list[Record]] = {
     "post_again, a question": at(0, 1, end="rst", status=None),
     "post_again, refused": at(0, 1, path="/agents"),
     "key_in_address, another key": at(0, query="key=…&page_token=abcd…wxyz"),
+    "key_in_address, too short for one": at(0, query="api_key=…"),
     "key_in_address, in a header": at(0, query="q=x"),
     "no_timeout, seen": [open_at(0, ended=10.0, end="client-gone")],
+    "no_timeout, a slow one": [open_at(0, ended=90.0, end="client-gone")],
     "no_timeout, not yet": [open_at(95)],
     "no_timeout, a long one": [open_at(0, headers={"x-stainless-read-timeout": "600"})],
     "stream_left_open, slow": [open_at(90, status=200, last_byte=95, is_blocked=True)],
@@ -164,8 +171,14 @@ NOT_EARNED: dict[str, list[Record]] = {
     "stream_left, after an error": [
         made(0, 1.0, last_byte=0.99, fault="stream_error()", **GONE)
     ],
-    "stream_left, read to its end": [made(0, 1.0, last_byte=0.99, status=200)],
+    "stream_left, read to its end": [
+        made(0, 1.0, last_byte=0.99, **(GONE | {"end": "complete"}))
+    ],
     "too_many_at_once, bounded": MANY[:60],
+    "above_the_limit, a little": [
+        made(n * 0.6, status=429, source="limiter", reply=ASKED, identity=str(n))
+        for n in range(30)
+    ],
     "above_the_limit, waited": [
         made(n * 1.2, status=429, source="limiter", reply={"Retry-After": "1"})
         for n in range(15)

@@ -9,9 +9,11 @@ import time
 from collections.abc import Iterator
 
 import httpx
+import nbformat
 import pytest
 import requests
 from mock_server import MockServer, fault
+from nbclient import NotebookClient
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -93,6 +95,24 @@ def test_the_event_stream(server: MockServer) -> None:
             name, news = next(events)
         assert (news["records"], news["peak_open"]) == ([], 0)
     assert server.records == [], "the page itself was recorded"
+
+
+def test_a_request_that_was_open_at_a_reset(server: MockServer) -> None:
+    """A request that a reset has forgotten does not come back when it ends."""
+    server.script(fault.delay(0.6))
+    with listen(server) as events:
+        next(events)
+        with in_background(server, "/get?old"):
+            while not next(events)[1]["open"]:
+                pass
+            server.reset()
+        get(server, "/get?new")
+        seen = set()
+        while "GET /get?new" not in seen:
+            name, news = next(events)
+            seen = set() if name == "hello" else seen
+            seen |= {one["request"] for one in news["records"]}
+    assert seen == {"GET /get?new"}
 
 
 def test_updates_are_few(server: MockServer) -> None:
@@ -193,6 +213,17 @@ def test_live_outside_of_a_notebook(
     server.live()
     line = f"Watch the requests arrive: {server.url}/_mock/\n"
     assert capsys.readouterr().out == line
+
+
+def test_live_in_a_notebook() -> None:
+    """In a notebook, live() shows the page in a frame."""
+    code = "from mock_server import MockServer\nMockServer(port=0).start().live(300)"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    NotebookClient(notebook, kernel_name="python3").execute()
+    line, frame = notebook.cells[0].outputs
+    address = line["text"].removeprefix("Watch the requests arrive: ").strip()
+    assert address.endswith("/_mock/")
+    assert f'src="{address}"' in frame["data"]["text/html"]
 
 
 # --- in a browser ---------------------------------------------------------------------
