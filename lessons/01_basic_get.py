@@ -1,4 +1,4 @@
-"""Basic GET.
+"""A basic GET.
 
 Ask a server with GET: for a user, for every page of a search, and when it is broken.
 

@@ -1,4 +1,4 @@
-"""Methods and keys.
+"""Methods and authentication.
 
 Create, change and delete agents with a key, in spite of a lost reply.
 
