@@ -77,9 +77,10 @@ WAYS: dict[str, tuple[Any, dict[str, Any], Callable[[Any], Any]]] = {
 class Clients:
     """A client for each way, opened once: most of their time is the opening."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, *ways: str) -> None:
         self._runner, self._clients = asyncio.Runner(), {}
-        for way, (client_class, options, _) in WAYS.items():
+        for way in ways or WAYS:
+            client_class, options, _ = WAYS[way]
             client = client_class(*account, **options)
             if hasattr(client, "http"):
                 client.http.timeout = httpx.Timeout(SILENCE)

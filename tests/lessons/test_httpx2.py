@@ -9,6 +9,7 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from lessons.course.pacing import main_path
 from tests.lesson_files import NOTEBOOKS, SCRIPTS, imports, run, stems
 
 ALIAS = "import httpx2\n\nhttpx2.alias_httpx()"
@@ -29,12 +30,13 @@ def users_of_httpx(paths: list[Path]) -> list[Path]:
 
 
 def run_notebook(path: Path) -> None:
-    """Run a notebook from top to bottom, with httpx2 in the place of httpx.
+    """Run the main path of a notebook, with httpx2 in the place of httpx.
 
     Raises CellExecutionError.
     """
     notebook = nbformat.read(path, as_version=4)
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(ALIAS))
+    alias = nbformat.v4.new_code_cell(ALIAS)
+    notebook.cells = [alias, *main_path(notebook.cells)]
     resources = {"metadata": {"path": path.parent}}
     NotebookClient(
         notebook, kernel_name="python3", timeout=60, resources=resources

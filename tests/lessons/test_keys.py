@@ -17,19 +17,28 @@ from tests.lessons.test_failures import WAYS, Clients, account_of
 KEY = "sk-not-a-real-key-000"
 
 
-@pytest.fixture
-def keyed() -> Iterator[MockServer]:
-    """A server that accepts a key which no mask and no other text contains."""
+@pytest.fixture(scope="module")
+def opened() -> Iterator[tuple[MockServer, Clients]]:
+    """A server that accepts a key which no mask and no other text contains, and clients
+    for all ways, opened once.
+    """
     with MockServer(api_key=KEY) as server:
-        yield server
+        clients = Clients(account_of(server))
+        yield server, clients
+        clients.close()
 
 
 @pytest.fixture
-def clients(keyed: MockServer) -> Iterator[Clients]:
-    """A client for each way, with that key."""
-    clients = Clients(account_of(keyed))
-    yield clients
-    clients.close()
+def keyed(opened: tuple[MockServer, Clients]) -> MockServer:
+    """That server, as if it had just started."""
+    opened[0].reset()
+    return opened[0]
+
+
+@pytest.fixture
+def clients(opened: tuple[MockServer, Clients]) -> Clients:
+    """The clients of that server."""
+    return opened[1]
 
 
 def chain(error: Any) -> Iterator[BaseException]:
@@ -54,7 +63,7 @@ def test_netrc_does_not_replace_the_key(
     file = tmp_path / "netrc"
     file.write_text("default login ada password secret\n", encoding="utf-8")
     monkeypatch.setenv("NETRC", str(file))
-    clients = Clients(account_of(keyed))
+    clients = Clients(account_of(keyed), way)
     clients.call(way)
     clients.close()
     assert [record.status for record in keyed.records] == [200]

@@ -986,7 +986,7 @@ def test_unknown_control_endpoints(server: MockServer) -> None:
     for reply in (
         get(server, "/_mock/nothing"),
         get(server, "/_mock/reset"),
-        get(server, "/_mock/"),
+        get(server, "/_mock/page"),
     ):
         assert reply.status_code == 404
         assert "POST /_mock/reset" in reply.json()["error"]
