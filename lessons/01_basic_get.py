@@ -41,7 +41,7 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
-from endpoint import bypass_proxy_for_loopback
+from endpoint import bypass_proxy_for_loopback, run_main
 from mock_server import MockServer, fault
 
 
@@ -128,8 +128,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(errors="replace")  # not every console has every letter
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit("stopped")
+    run_main(main)

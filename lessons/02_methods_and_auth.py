@@ -39,7 +39,7 @@ import sys
 from typing import Any
 
 import requests
-from endpoint import bypass_proxy_for_loopback
+from endpoint import bypass_proxy_for_loopback, run_main
 from mock_server import MockServer, fault
 
 TIMEOUT = 5.0  # seconds
@@ -158,8 +158,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(errors="replace")  # not every console has every letter
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit("stopped")
+    run_main(main)

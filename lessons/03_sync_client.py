@@ -54,7 +54,7 @@ from functools import partial
 from typing import Any
 
 import requests
-from endpoint import choose_endpoint
+from endpoint import choose_endpoint, run_main
 from mock_server import MockServer, fault
 from robust_client.chat import OpenAIClient, read_answer
 
@@ -146,8 +146,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(errors="replace")  # not every console has every letter
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit("stopped")
+    run_main(main)

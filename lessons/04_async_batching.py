@@ -36,7 +36,7 @@ import time
 from collections import Counter
 
 import httpx
-from endpoint import choose_endpoint
+from endpoint import choose_endpoint, run_main
 from mock_server import MockServer, fault
 from robust_client.batch import AsyncOpenAIClient, BatchError
 from robust_client.chat import find_text
@@ -152,8 +152,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(errors="replace")  # not every console has every letter
-    try:
-        asyncio.run(main())
-    except KeyboardInterrupt:
-        sys.exit("stopped")
+    run_main(lambda: asyncio.run(main()))

@@ -44,10 +44,9 @@ Sample run:
 """
 
 import argparse
-import sys
 from textwrap import shorten
 
-from endpoint import choose_endpoint
+from endpoint import choose_endpoint, run_main
 from mock_server import MockServer, fault
 from robust_client.chat import OpenAIClient, read_answer
 from robust_client.errors import APIError, CheckedAPIClient
@@ -137,8 +136,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(errors="replace")  # not every console has every letter
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit("stopped")
+    run_main(main)

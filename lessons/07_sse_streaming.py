@@ -44,7 +44,7 @@ import time
 from collections.abc import Iterator
 
 import requests
-from endpoint import choose_endpoint
+from endpoint import choose_endpoint, run_main
 from mock_server import MockServer, fault
 from robust_client.async_stream import StreamingAsyncClient
 from robust_client.errors import APIError
@@ -138,7 +138,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("question", nargs="?", default=SKY[0]["content"])
     messages = [{"role": "user", "content": parser.parse_args().question}]
-    sys.stdout.reconfigure(errors="replace")  # a screen that knows no 👋 shows a ?
     with MockServer(token_delay=0.03) as server:
         choose_endpoint(server)
         try:
@@ -155,8 +154,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(errors="replace")  # not every console has every letter
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit("stopped")
+    run_main(main)

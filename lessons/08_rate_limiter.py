@@ -32,13 +32,12 @@ Sample run:
 """
 
 import argparse
-import sys
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
 
-from endpoint import choose_endpoint
+from endpoint import choose_endpoint, run_main
 from mock_server import MockServer, fault
 from robust_client.chat import read_answer
 from robust_client.errors import RateLimitError
@@ -151,8 +150,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(errors="replace")  # not every console has every letter
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit("stopped")
+    run_main(main)

@@ -12,7 +12,9 @@ import io
 import ipaddress
 import os
 import re
+import sys
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -41,6 +43,18 @@ class Endpoint:
     api_key: str = field(repr=False)
     model: str
     is_mock: bool
+
+
+def run_main(main: Callable[[], object]) -> None:
+    """Run a script's main(), and end with one line if somebody presses Ctrl-C.
+
+    A letter that the console does not have is shown as a question mark.
+    """
+    sys.stdout.reconfigure(errors="replace")
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("stopped")
 
 
 def choose_endpoint(server: MockServer) -> Endpoint:
