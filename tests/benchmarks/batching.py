@@ -12,7 +12,6 @@ more adds.
 
 import argparse
 import asyncio
-import importlib.util
 import itertools
 import json
 import math
@@ -32,6 +31,8 @@ import openai
 from httpx_aiohttp import AiohttpTransport
 from robust_client.batch import AsyncOpenAIClient
 from tqdm import tqdm
+
+from tests.lesson_files import load
 
 SOLUTION = Path(__file__).parents[2] / "solutions" / "04_async_batching.py"
 KEY = "mock-key-for-this-course"
@@ -123,15 +124,7 @@ CLIENTS = {
 }
 
 
-def load_solution() -> Any:
-    """Return the module of the solution, whose name is no name in Python."""
-    spec = importlib.util.spec_from_file_location("solution_04", SOLUTION)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-SOLVED = load_solution()
+SOLVED = load(SOLUTION)
 
 
 @contextmanager

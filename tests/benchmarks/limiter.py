@@ -21,7 +21,6 @@ clock, so their workers note the time, and their windows are counted 1 ms shorte
 
 import argparse
 import asyncio
-import importlib.util
 import statistics
 import sys
 import threading
@@ -36,21 +35,15 @@ from pyrate_limiter import Limiter, Rate
 from robust_client.limits import RateLimiter
 from tqdm import tqdm
 
+from tests.lesson_files import load
+
 WORKERS, PERIODS = 8, 5
 LIMITS = (10, 50, 200)
 LATEST = 5.0  # milliseconds, with 50 calls in a period
 
 
-def load_solution() -> Any:
-    """Return the RateLimiter of the solution."""
-    path = Path(__file__).parents[2] / "solutions" / "08_rate_limiter.py"
-    spec = importlib.util.spec_from_file_location("solution_08", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.RateLimiter
-
-
-OURS = {"robust_client": RateLimiter, "solution": load_solution()}
+SOLUTION = Path(__file__).parents[2] / "solutions" / "08_rate_limiter.py"
+OURS = {"robust_client": RateLimiter, "solution": load(SOLUTION).RateLimiter}
 
 
 class NotingClock:

@@ -12,13 +12,10 @@ moment of the machine hits all of them; the best counts.
 import argparse
 import asyncio
 import importlib.metadata
-import importlib.util
 import platform
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import stamina
@@ -27,18 +24,11 @@ from robust_client import retry
 from robust_client.errors import APIError
 from tqdm import tqdm
 
+from tests.lesson_files import load
+
 SOLUTION = Path(__file__).parents[2] / "solutions" / "06_retry_decorator.py"
 LIBRARIES = ("tenacity", "stamina")
 GOAL = 0.1  # of the cost of either library
-
-
-def load(path: Path) -> ModuleType:
-    """Return a file, whose name begins with digits, as a module."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclass looks for it
-    spec.loader.exec_module(module)
-    return module
 
 
 OURS = {"robust_client": retry, "solution 06": load(SOLUTION)}

@@ -12,13 +12,11 @@ each MB must not grow with it.
 """
 
 import argparse
-import importlib.util
 import json
 import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import httpx
@@ -27,6 +25,8 @@ import httpx_sse
 from openai._streaming import SSEDecoder
 from robust_client.sse import iter_sse
 
+from tests.lesson_files import load
+
 SOLUTION = Path(__file__).parents[2] / "solutions" / "07_sse_streaming.py"
 SIZES = (1, 64, 4096, 65536)  # bytes
 LENGTHS = (0.25, 2, 8)  # MB of one line
@@ -34,15 +34,6 @@ ROUNDS = 10  # of which the best counts
 HEADERS = {"Content-Type": "text/event-stream"}
 TEXT = "The sky is blue because air scatters blue light. 天空 是 蓝色 的 👋"
 Reader = Callable[[Iterable[bytes]], Iterable[Any]]
-
-
-def load(path: Path) -> ModuleType:
-    """Return a file as a module."""
-    spec = importlib.util.spec_from_file_location(f"at_{path.parent.name}", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclass looks for it
-    spec.loader.exec_module(module)
-    return module
 
 
 def with_httpx_sse(chunks: Iterable[bytes]) -> Iterable[Any]:
