@@ -63,6 +63,10 @@ class Answer:
         except AttributeError:
             raise self._missing(name) from None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let another process have the same answer, which it must load itself."""
+        return Answer, (self.stem, self.path, self.shown)
+
     def _missing(self, name: str) -> NotRight:
         own = [known for known in vars(self.module) if not known.startswith("_")]
         near = difflib.get_close_matches(name, own, n=1)
