@@ -306,4 +306,5 @@ def _describe(item: pytest.Item) -> Result:
         title=" ".join(docstring.partition("\n\n")[0].split()),
         hint=marker.kwargs.get("hint", "") if marker else "",
         points=marker.args[0] if marker else 0,
+        is_further=bool(marker and marker.kwargs.get("further")),
     )

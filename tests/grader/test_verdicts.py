@@ -18,7 +18,18 @@ from typing import Any
 import pytest
 
 from lessons.course.grading import read_report
-from lessons.course.results import BROKEN, NAME, Result, clip, explain, render, tally
+from lessons.course.results import (
+    BROKEN,
+    NAME,
+    Result,
+    clip,
+    describe_points,
+    explain,
+    has_core,
+    render,
+    score,
+    tally,
+)
 from tests.grader import diagnosis
 from tests.grader.steps import call, log
 from tests.lesson_files import ROOT, environment
@@ -1056,6 +1067,27 @@ def test_tally() -> None:
     assert tally([right, WAITING._replace(kind="borrowed")]) == [
         "01_a                      0 of   7 points"
     ]
+
+
+def test_core_and_further() -> None:
+    """The points of the core and the further ones are told apart, the core first."""
+    core = Result("01_a", title="the core", points=14, passed=True)
+    more = Result("01_a", title="more", points=6, is_further=True)
+    assert describe_points([more, core]) == (
+        "Core: 14 of 14. Further: 0 of 6, if you like."
+    )
+    full = [core, more._replace(passed=True)]
+    assert describe_points(full) == "Core: 14 of 14. Further: 6 of 6."
+    assert has_core([more, core]) and not has_core([more, core._replace(passed=False)])
+    borrowed = [core, more._replace(kind="borrowed")]
+    assert not has_core(borrowed) and score(borrowed, further=False) == (0, 14)
+    assert tally([core, more]) == [
+        "01_a                     14 of  20 points: core 14 of 14, further 0 of 6"
+    ]
+    told = explain([more, core._replace(passed=False)])
+    assert told[0] == "01_a, 14 points: the core", told
+    assert told[-1] == "- more", told
+    assert explain([more])[0] == "01_a, 6 further points: more"
 
 
 def test_notes() -> None:

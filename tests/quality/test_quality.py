@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from lessons.course.exercises import Exercise, read_hints
-from lessons.course.results import Result
+from lessons.course.results import Result, score
 from tests.lesson_files import ROOT
 from tests.quality.__main__ import main
 from tests.quality.grader import (
@@ -31,7 +31,7 @@ from tests.quality.grader import (
 from tests.quality.mutants import mutants
 from tests.quality.wrong_answers import ChangeError, WrongAnswer, read_wrong_answers
 
-POINTS = 20  # of each exercise
+CORE, POINTS = 14, 20  # of each exercise: of its core, and in all
 CASES = find_cases()[::-1]  # the last exercises take longest, so they begin
 
 
@@ -69,6 +69,8 @@ def test_answer(graded: dict[Case, "Future[Grade]"], case: Case) -> None:
         assert grade.points == POINTS, (
             f"the tests of {case.exercise} are worth {grade.points} points"
         )
+        core = score(list(grade.results.values()), further=False)
+        assert core == (CORE, CORE), f"the core of {case.exercise} is worth {core[1]}"
 
 
 @pytest.mark.parametrize("exercise", exercises())
