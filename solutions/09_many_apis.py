@@ -258,9 +258,12 @@ async def run_batch(
         limits = httpx.Limits(max_connections=max_concurrency)
         async with httpx.AsyncClient(timeout=TIMEOUT, limits=limits) as http:
             batch = Batch(http, kept, providers, budget, rate)
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(max_concurrency):
-                    workers.create_task(work(batch, todo, jobs, results))
+            try:
+                async with asyncio.TaskGroup() as workers:
+                    for _ in range(max_concurrency):
+                        workers.create_task(work(batch, todo, jobs, results))
+            except ExceptionGroup as errors:  # the store's, see work()
+                raise errors.exceptions[0] from None
     return {job: results[job] for job in jobs}
 
 

@@ -73,7 +73,7 @@ class Desk:
             [server.base_url, server.api_key, "mock-small", PRICE],
             [other.base_url, other.api_key, "mock-large", PRICE],
         ]
-        self.use_store("jobs")
+        self.use_store("jobs.db")
 
     def use_store(self, name: str) -> None:
         """Let the next start have a store of this name, which is not there yet."""
@@ -88,8 +88,13 @@ class Desk:
         """Run a batch here, and return its results: one for each job."""
         arguments = arguments_of(answer, self.providers, options)
         prices = [price for *_, price in self.providers]
-        names = PROVIDERS.format(*prices), repr(Path(self.store).name)
-        log.names += zip((arguments["providers"], self.store), names, strict=True)
+        file, ids = f"work/{Path(self.store).name}", "".join(jobs)
+        log.names += [
+            (arguments["providers"], PROVIDERS.format(*prices)),
+            (self.store, repr(file)),
+        ]
+        if jobs == questions(ids):
+            log.names.append((jobs, f"{{n: f'Question {{n}}' for n in {ids!r}}}"))
         log.made["other"] = "other = MockServer(api_key='another-key').start()"
         if log.made["other"] not in log.steps:
             log.steps.insert(0, log.made["other"])
@@ -110,7 +115,7 @@ class Desk:
         """
         # Here, where a mistake in the answer can be told; nothing is sent for it.
         self.start(answer, {}, **options)
-        log.steps[-1] = f"kill a process that does {list(jobs)}"
+        log.steps.pop()
         parts = (answer, jobs, self.store, self.providers, options, most_bytes)
         child = PROCESSES.Process(target=in_process, args=parts, daemon=True)
         child.start()
@@ -120,6 +125,8 @@ class Desk:
             child.kill()  # SIGKILL, where there are signals
             child.join()
             self.server.wait_for(len(self.server.records))  # it has noticed
+            when = " in mid-write" * (most_bytes > 0)
+            log.steps.append(f"kill a process{when} that does what follows")
 
 
 def arguments_of(
@@ -175,8 +182,8 @@ def test_answers(answer, server, desk):
     told = {(one["model"], one.get("max_tokens")) for one in bodies}
     wanted = {("mock-small", 100)}
     expect(told == wanted, saw=f"{told}", expected=f"model and max_tokens: {wanted}")
-    desk.use_store("more jobs")
-    desk.start(answer, {"a": "What is HTTP?"})
+    desk.use_store("more.db")
+    desk.start(answer, {"a": "What is HTTP?"}, max_concurrency=1, rate=1)
     count = len({*keys(server)} - {""})
     expect(
         count == len(server.records) == 4 and not desk.other.records,
@@ -210,10 +217,10 @@ def test_next_start(answer, server, desk):
 
 
 @pytest.mark.points(1, hint="concurrency")
-@pytest.mark.server(latency=0.06)
+@pytest.mark.server(latency=0.25)
 def test_concurrency(answer, server, desk):
     """As many jobs as allowed are under way at once, and never more."""
-    desk.start(answer, questions("abcdef"), max_concurrency=3)
+    desk.start(answer, questions("abcd"), max_concurrency=3)
     saw = f"{server.peak_open} requests open at once"
     expect(server.peak_open == 3, saw=saw, expected="3, which is max_concurrency")
 
@@ -234,12 +241,13 @@ def test_rate(answer, server, desk):
 
 
 @pytest.mark.points(1, hint="save-at-once")
+@pytest.mark.limit(10)
 def test_kill(answer, server, desk):
     """After a kill, only what was under way is asked again, with the key it had."""
     jobs = questions("abcdefgh")
     with desk.process(answer, jobs, max_concurrency=2) as child:
         server.script(fault.ok(), fault.ok(), fault.ok(), fault.hang(), fault.hang())
-        end = time.monotonic() + 2.5
+        end = time.monotonic() + 4
         while len(server.records) < 5 and child.is_alive() and time.monotonic() < end:
             time.sleep(0.01)
         expect(
@@ -270,14 +278,14 @@ def test_kill(answer, server, desk):
 
 
 @pytest.mark.points(1, hint="half-written")
+@pytest.mark.limit(10)
 def test_kill_in_a_write(answer, server, desk):
     """A process that is killed while it writes leaves nothing that stops the next."""
     text, jobs = "x" * 100_000, questions("abc")
     server.on(path=CHAT).reply(text=text)
     log.steps[-1] = f"server.on(path={CHAT!r}).reply(text='x' * 100_000)"
     with desk.process(answer, jobs, most_bytes=150_000, max_concurrency=1) as child:
-        child.join(2.5)
-    log.steps[-1] += " in the middle of a write"
+        child.join(4)
     before = asked(server)
     for _ in range(2):
         count = len(server.records)
@@ -307,12 +315,12 @@ def test_second_provider(answer, server, desk):
     expect(results == answers(jobs), saw=kinds(results), expected="an answer")
     with MockServer() as gone:
         desk.providers[0][0] = gone.base_url
-    desk.use_store("more jobs")
+    desk.use_store("more.db")
     results = desk.start(answer, jobs)
     log.steps.insert(-1, "stop the first server")
     expect(results == answers(jobs), saw=kinds(results), expected="an answer")
     desk.other.script(fault.status(500))
-    desk.use_store("other jobs")
+    desk.use_store("other.db")
     results = desk.start(answer, jobs)
     saw, expected = kinds(results), "an exception: both providers fail"
     expect(isinstance(results["a"], Exception), saw=saw, expected=expected)
@@ -372,7 +380,7 @@ def test_budget(answer, server, desk):
     expect_broke(desk, results, "cd")
     desk.set_prices(PRICE, 10 * PRICE)
     server.script(fault.status(503))
-    desk.use_store("more jobs")
+    desk.use_store("more.db")
     results = desk.start(answer, questions("a"), budget=9 * MOST)
     count = len(desk.other.records)
     expected = f"none: it can cost {10 * MOST} there, and {9 * MOST} is left"
@@ -381,10 +389,10 @@ def test_budget(answer, server, desk):
 
 
 @pytest.mark.points(1, hint="budget-under-way")
-@pytest.mark.server(latency=0.06)
+@pytest.mark.server(latency=0.25)
 def test_budget_under_way(answer, server, desk):
     """What calls under way can cost is not there for others."""
-    desk.start(answer, questions("abcdef"), budget=3 * MOST - 1, max_concurrency=4)
+    desk.start(answer, questions("abcd"), budget=3 * MOST - 1, max_concurrency=4)
     saw = f"{server.peak_open} requests open at once"
     expected = f"at most 2: each can cost {MOST}, and the budget is {3 * MOST - 1}"
     expect(server.peak_open <= 2, saw=saw, expected=expected)
@@ -444,9 +452,8 @@ def test_single_try(answer, server, desk):
     desk.start(answer, jobs, max_concurrency=4)
     begin = server.records[0].received
     early = [one for one in server.records if one.received < begin + 0.3]
-    expect(len(early) == 4, saw=f"{len(early)} at first", expected="4 at once at first")
     tries = server.records[len(early) :]
-    saw = "no request after the first four, in more than a second"
+    saw = "no request after the first ones, in more than a second"
     expect(tries, saw=saw, expected="a try when the pause is over")
     last = max(one.ended for one in early)
     for one in tries:
@@ -468,7 +475,7 @@ def test_good_again(answer, server, desk):
     expect(count == 6, saw=f"{count} requests for 6 jobs", expected=expected)
     server.script(down, down, down)
     desk.other.latency = 0.2
-    desk.use_store("more jobs")
+    desk.use_store("more.db")
     jobs = questions("ghijklmnop")
     desk.start(answer, jobs, max_concurrency=1)
     last = [jobs[one] for one in "nop"]
