@@ -226,6 +226,7 @@ def test_concurrency(answer, server, desk):
 
 
 @pytest.mark.points(1, hint="rate")
+@pytest.mark.limit(10)
 def test_rate(answer, server, desk):
     """In any second, at most so many requests start, to both providers together."""
     server.script(fault.status(503), fault.status(503))
@@ -340,6 +341,7 @@ def test_no_second_provider(answer, server, desk):
 
 
 @pytest.mark.points(1, hint="retry-after")
+@pytest.mark.limit(10)
 def test_retry_after(answer, server, desk):
     """After a 429, the same provider is asked again when its Retry-After is over."""
     server.script(fault.status(429, retry_after=1))
@@ -444,16 +446,14 @@ def test_passed_over(answer, server, desk):
 
 
 @pytest.mark.points(2, further=True, hint="good-again")
+@pytest.mark.limit(10)
 def test_single_try(answer, server, desk):
     """When the pause is over, one job tries the provider, not all at once."""
     server.on(path=CHAT).reply(fault.status(503), latency=0.1)
-    desk.other.latency = 0.15
-    jobs = questions("abcdefghijklmnopqrstuvwx")
-    desk.start(answer, jobs, max_concurrency=4)
-    begin = server.records[0].received
-    early = [one for one in server.records if one.received < begin + 0.3]
-    tries = server.records[len(early) :]
-    saw = "no request after the first ones, in more than a second"
+    desk.other.latency = 0.3
+    desk.start(answer, questions("abcdefghijklmnop"), max_concurrency=4)
+    early, tries = server.records[:4], server.records[4:]
+    saw = "no request after the first four, in more than a second"
     expect(tries, saw=saw, expected="a try when the pause is over")
     last = max(one.ended for one in early)
     for one in tries:
@@ -465,6 +465,7 @@ def test_single_try(answer, server, desk):
 
 
 @pytest.mark.points(2, further=True, hint="good-again")
+@pytest.mark.limit(10)
 def test_good_again(answer, server, desk):
     """An answer of the first provider makes it as good as new."""
     down = fault.status(503)

@@ -59,8 +59,6 @@ class Store:
         new = self.path.with_name(self.path.name + ".new")
         with new.open("w", encoding="utf-8") as file:
             json.dump(self.content, file)
-            file.flush()
-            os.fsync(file.fileno())
         os.replace(new, self.path)
 
     def key(self, job):

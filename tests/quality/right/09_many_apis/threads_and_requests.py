@@ -38,6 +38,8 @@ class Ledger:
     def __init__(self, path: str, jobs: list[str], budget: int) -> None:
         self.lock = threading.Lock()
         self.db = sqlite3.connect(path, check_same_thread=False)
+        self.db.execute("PRAGMA journal_mode = WAL")
+        self.db.execute("PRAGMA synchronous = NORMAL")
         with self.db:
             self.db.execute(
                 "CREATE TABLE IF NOT EXISTS job"

@@ -1,16 +1,16 @@
-"""OpenAI's own package, and a folder with a file for each answer."""
+"""The standard library alone: urllib, and a folder with a file for each answer."""
 
 import asyncio
 import base64
-import functools
+import http.client
 import json
 import os
 import time
+import urllib.error
+import urllib.request
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-
-import openai
 
 MAX_TOKENS, PATIENCE, PAUSE = 100, 3, 0.5
 
@@ -63,21 +63,41 @@ class Folder:
         return [json.loads(text) for text in texts]
 
 
-async def ask(client, pace, provider, key, prompt):
+def send(provider, key, prompt):
+    """Send one request and return the reply; urllib raises an HTTPError from 400 on."""
+    body = {
+        "model": provider.model,
+        "messages": [{"role": "user", "content": prompt}],
+        "max_tokens": MAX_TOKENS,
+    }
+    headers = {
+        "Authorization": f"Bearer {provider.api_key}",
+        "Content-Type": "application/json",
+        "Idempotency-Key": key,
+    }
+    url, data = f"{provider.base_url}/chat/completions", json.dumps(body).encode()
+    request = urllib.request.Request(url, data, headers, method="POST")
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
+
+
+async def ask(pace, provider, key, prompt):
     for tries_left in range(3, -1, -1):
         await pace()
         try:
-            return await client.chat.completions.create(
-                model=provider.model,
-                messages=[{"role": "user", "content": prompt}],
-                max_tokens=MAX_TOKENS,
-                extra_headers={"Idempotency-Key": key},
-            )
-        except openai.RateLimitError as error:
-            wait = error.response.headers.get("Retry-After")
-            if wait is None or not tries_left:
+            return await asyncio.to_thread(send, provider, key, prompt)
+        except urllib.error.HTTPError as error:
+            wait = error.headers.get("Retry-After")
+            if error.code != 429 or wait is None or not tries_left:
                 raise
             await asyncio.sleep(float(wait))
+
+
+def is_outage(error):
+    """HTTPError is a URLError, which is an OSError, as a broken connection is."""
+    if isinstance(error, urllib.error.HTTPError):
+        return error.code >= 500
+    return isinstance(error, OSError | http.client.HTTPException)
 
 
 def make_pace(rate):
@@ -115,28 +135,18 @@ async def run_batch(jobs, store, *, providers, budget, max_concurrency, rate):
         if job not in results:
             queue.put_nowait(job)
 
-    @functools.cache
-    def client_of(provider):
-        return openai.AsyncOpenAI(
-            api_key=provider.api_key,
-            base_url=provider.base_url,
-            max_retries=0,
-            timeout=30,
-        )
-
     async def pay(provider, job):
         most = provider.most(jobs[job])
         if sum(money.values()) + most > budget:
             raise BudgetError(money)
         money["reserved"] += most
         try:
-            client, key = client_of(provider), folder.key(job)
-            reply = await ask(client, pace, provider, key, jobs[job])
-            cost = provider.cost(reply.usage.total_tokens)
+            reply = await ask(pace, provider, folder.key(job), jobs[job])
+            cost = provider.cost(reply["usage"]["total_tokens"])
             money["spent"] += cost
         finally:
             money["reserved"] -= most
-        answer = reply.choices[0].message.content
+        answer = reply["choices"][0]["message"]["content"]
         folder.keep(job, answer, cost)
         return answer
 
@@ -149,7 +159,9 @@ async def run_batch(jobs, store, *, providers, budget, max_concurrency, rate):
             answer = await pay(providers[0], job)
             health["failures"] = 0
             return answer
-        except (openai.InternalServerError, openai.APIConnectionError):
+        except Exception as error:
+            if not is_outage(error):
+                raise
             health["failures"] += 1
             health["until"] = time.monotonic() + PAUSE
             return await pay(providers[1], job)
@@ -162,9 +174,5 @@ async def run_batch(jobs, store, *, providers, budget, max_concurrency, rate):
             except Exception as error:
                 results[job] = error
 
-    try:
-        await asyncio.gather(*(worker() for _ in range(max_concurrency)))
-    finally:
-        for provider in {*providers}:
-            await client_of(provider).close()
+    await asyncio.gather(*(worker() for _ in range(max_concurrency)))
     return {job: results[job] for job in jobs}
