@@ -1,4 +1,7 @@
-"""Exercise 09: a batch over two APIs that loses nothing, whenever it is killed."""
+"""Exercise 09: a batch over two APIs that loses nothing, whenever it is killed.
+
+You may import what lessons 03 to 08 built, such as robust_client.errors.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
