@@ -65,6 +65,28 @@ class BudgetError(Exception):
     """There is less money left than a call can cost."""
 
 
+async def send(
+    http: httpx.AsyncClient, provider: Provider, key: str, prompt: str
+) -> dict[str, Any]:
+    """Send a request, and return the reply. Raises an APIError of lesson 05.
+
+    key: the Idempotency-Key. A server that gets it twice carries it out, and charges
+        for it, only once.
+    """
+    url = f"{provider.base_url.rstrip('/')}/chat/completions"
+    headers = {"Authorization": f"Bearer {provider.api_key}", "Idempotency-Key": key}
+    body = {
+        "model": provider.model,
+        "messages": [{"role": "user", "content": prompt}],
+        "max_tokens": MAX_TOKENS,
+    }
+    try:
+        response = await http.post(url, headers=headers, json=body)
+    except FAILURES as cause:
+        raise error_from_exception(cause) from cause
+    return checked_body(response)
+
+
 class Store:
     """What must outlive the process: each job's key, and its answer with its cost."""
 
@@ -193,24 +215,9 @@ class Batch:
 
     @obey_retry_after
     async def _ask(self, provider: Provider, key: str, prompt: str) -> dict[str, Any]:
-        """Send one request, and return the reply to it."""
+        """Send a request when the rate allows, and return the reply."""
         await self._limiter.acquire_async()
-        try:
-            response = await self._http.post(
-                f"{provider.base_url.rstrip('/')}/chat/completions",
-                headers={
-                    "Authorization": f"Bearer {provider.api_key}",
-                    "Idempotency-Key": key,
-                },
-                json={
-                    "model": provider.model,
-                    "messages": [{"role": "user", "content": prompt}],
-                    "max_tokens": MAX_TOKENS,
-                },
-            )
-        except FAILURES as cause:
-            raise error_from_exception(cause) from cause
-        return checked_body(response)
+        return await send(self._http, provider, key, prompt)
 
 
 async def run_batch(
@@ -239,9 +246,8 @@ async def run_batch(
     max_concurrency: the number of jobs under way at once.
     rate: the most requests that start in any second, to both providers together.
 
-    Each request brings an Idempotency-Key, so that a server which gets it twice charges
-    once: the same key for a job in every start, and another one for every other job,
-    also for one of the same id in another store.
+    A job has the same Idempotency-Key in every start, and no other job has it, not even
+    one of the same id in another store.
 
     ValueError, before anything is sent, if a price is not known, or if max_concurrency
     or rate is below 1.

@@ -1,10 +1,15 @@
 """Exercise 09: a batch over two APIs that loses nothing, whenever it is killed.
 
-You may import what lessons 03 to 08 built, such as robust_client.errors.
+You may use what lessons 03 to 08 built, as send() does.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from robust_client.errors import checked_body, error_from_exception
+from robust_client.replies import FAILURES
 
 MAX_TOKENS = 100  # of an answer: the max_tokens of every request
 PATIENCE = 3  # further: so many failures in a row, and a provider is passed over
@@ -36,6 +41,28 @@ class BudgetError(Exception):
     """There is less money left than a call can cost."""
 
 
+async def send(
+    http: httpx.AsyncClient, provider: Provider, key: str, prompt: str
+) -> dict[str, Any]:
+    """Send a request, and return the reply. Raises an APIError of lesson 05.
+
+    key: the Idempotency-Key. A server that gets it twice carries it out, and charges
+        for it, only once.
+    """
+    url = f"{provider.base_url.rstrip('/')}/chat/completions"
+    headers = {"Authorization": f"Bearer {provider.api_key}", "Idempotency-Key": key}
+    body = {
+        "model": provider.model,
+        "messages": [{"role": "user", "content": prompt}],
+        "max_tokens": MAX_TOKENS,
+    }
+    try:
+        response = await http.post(url, headers=headers, json=body)
+    except FAILURES as cause:
+        raise error_from_exception(cause) from cause
+    return checked_body(response)
+
+
 async def run_batch(
     jobs: Mapping[str, str],
     store: str,
@@ -62,9 +89,8 @@ async def run_batch(
     max_concurrency: the number of jobs under way at once.
     rate: the most requests that start in any second, to both providers together.
 
-    Each request brings an Idempotency-Key, so that a server which gets it twice charges
-    once: the same key for a job in every start, and another one for every other job,
-    also for one of the same id in another store.
+    A job has the same Idempotency-Key in every start, and no other job has it, not even
+    one of the same id in another store.
 
     ValueError, before anything is sent, if a price is not known, or if max_concurrency
     or rate is below 1.

@@ -117,7 +117,7 @@ def test_stub_says_what_to_write(stub: Path) -> None:
     raised = [
         ast.unparse(node)
         for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.Raise)
+        if isinstance(node, ast.Raise) and not node.cause  # what is given may raise
     ]
     assert raised
     assert [
@@ -1828,7 +1828,7 @@ def test_answer_without_a_text(tmp_path: Path) -> None:
 def test_rate_limit_without_an_end(tmp_path: Path) -> None:
     """A job is given up after the fourth 429, and the next one is tried."""
     with MockServer() as server:
-        server.script(*[fault.status(429, retry_after=0)] * 4)
+        server.script(*[fault.status(429, retry_after="0")] * 4)
         results = run_batch(server, tmp_path / "jobs.db")
         assert (
             isinstance(results["a"], batch.RateLimitError) and len(server.records) == 6
