@@ -32,7 +32,7 @@ from lessons.course.results import (
 )
 from tests.grader import diagnosis
 from tests.grader.steps import call, log
-from tests.lesson_files import ROOT, environment
+from tests.lesson_files import ROOT, copy_folder, environment
 
 # What a test of a made-up exercise looks like: double(2) has to be 4.
 DOUBLE = '''
@@ -579,8 +579,7 @@ STEMS = {name: f"{10 + place}_{name}" for place, name in enumerate(CASES)}
 def copy_engine(root: Path) -> Path:
     """Copy to a folder what grades, without an exercise; return the folder."""
     for name in ("tests/grader", "lessons/course"):
-        ignored = shutil.ignore_patterns("test_*", "__pycache__")
-        shutil.copytree(ROOT / name, root / name, ignore=ignored)
+        copy_folder(name, root, "test_*")
     (root / "tests" / "exercises").mkdir()
     for name in (
         "pyproject.toml",
