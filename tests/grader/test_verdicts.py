@@ -30,7 +30,7 @@ from lessons.course.results import (
     score,
     tally,
 )
-from tests.grader import diagnosis
+from tests.grader import diagnosis, plugin
 from tests.grader.steps import call, log
 from tests.lesson_files import ROOT, copy_folder, environment
 
@@ -1066,6 +1066,37 @@ def test_tally() -> None:
     assert tally([right, WAITING._replace(kind="borrowed")]) == [
         "01_a                      0 of   7 points"
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keyword", "answers", "expected"),
+    [
+        (["tests/exercises"], "01", "solutions", True),
+        (["tests/exercises"], "", "solutions/01_basic_get.py", True),
+        (["tests/exercises/test_01_basic_get.py::test_body"], "", "solutions", True),
+        (["tests/exercises"], "", "solutions", False),
+        (
+            ["tests/exercises/test_01_a.py", "tests/exercises/test_02_b.py"],
+            "",
+            "",
+            False,
+        ),
+        (["tests/exercises"], "01 or 02", "solutions", False),
+        (["tests"], "01", "solutions", False),
+    ],
+)
+def test_one_exercise_starts_no_processes(
+    arguments: list[str], keyword: str, answers: str, expected: bool
+) -> None:
+    """It is seen from the command line whether one exercise is graded only."""
+    options = {"keyword": keyword, "--submission": answers}
+    config = SimpleNamespace(
+        rootpath=ROOT,
+        args=arguments,
+        getoption=options.get,
+        invocation_params=SimpleNamespace(dir=ROOT),
+    )
+    assert plugin.is_one_exercise(config) == expected
 
 
 def test_core_and_further() -> None:
