@@ -242,13 +242,13 @@ def test_rate(answer, server, desk):
 
 
 @pytest.mark.points(1, hint="save-at-once")
-@pytest.mark.limit(10)
+@pytest.mark.limit(20)
 def test_kill(answer, server, desk):
     """After a kill, only what was under way is asked again, with the key it had."""
     jobs = questions("abcdefgh")
     with desk.process(answer, jobs, max_concurrency=2) as child:
         server.script(fault.ok(), fault.ok(), fault.ok(), fault.hang(), fault.hang())
-        end = time.monotonic() + 4
+        end = time.monotonic() + 8
         while len(server.records) < 5 and child.is_alive() and time.monotonic() < end:
             time.sleep(0.01)
         expect(
@@ -279,14 +279,14 @@ def test_kill(answer, server, desk):
 
 
 @pytest.mark.points(1, hint="half-written")
-@pytest.mark.limit(10)
+@pytest.mark.limit(20)
 def test_kill_in_a_write(answer, server, desk):
     """A process that is killed while it writes leaves nothing that stops the next."""
     text, jobs = "x" * 100_000, questions("abc")
     server.on(path=CHAT).reply(text=text)
     log.steps[-1] = f"server.on(path={CHAT!r}).reply(text='x' * 100_000)"
     with desk.process(answer, jobs, most_bytes=150_000, max_concurrency=1) as child:
-        child.join(4)
+        child.join(8)
     before = asked(server)
     for _ in range(2):
         count = len(server.records)
