@@ -119,8 +119,9 @@ class Journal:
                 "to go on with it"
             )
         before = read_run(folder)
-        names = {"course": "the course", "hand_ins": "the hand-ins", "seed": "--seed"}
-        names |= {"shard": "--shard", "exercises": "--only", "level": "the isolation"}
+        names = {"course": "the course", "exercises": "--only", "seed": "--seed"}
+        names |= {"shard": "--shard", "level": "the isolation"}
+        names |= {"hand_ins": "the hand-ins"}
         for field, name in names.items():
             if getattr(before, field) != getattr(run, field):
                 raise Mistake(
@@ -207,7 +208,7 @@ def merge(folders: list[Path]) -> tuple[Run, dict[Key, Verdict]]:
     runs = [read_run(folder) for folder in folders]
     first, count = runs[0], runs[0].shard[1]
     names = {"course": "another version of the course", "seed": "another --seed"}
-    names |= {"hand_ins": "other hand-ins", "exercises": "other exercises (--only)"}
+    names |= {"exercises": "other exercises (--only)", "hand_ins": "other hand-ins"}
     for folder, run in zip(folders, runs, strict=True):
         for field, name in names.items():
             if getattr(run, field) != getattr(first, field):

@@ -129,17 +129,19 @@ def read_roster(path: Path) -> list[Student]:
 def find_in_roster(student: Student, roster: list[Student]) -> Student | None:
     """Return the one student of a roster that a platform's name means, if it is clear.
 
-    What is compared: the id; the address or what is before its @; the name in any
-    order, also without blanks; and an id after the last hyphens of a repository's name.
+    What is compared: the name in any order, also without blanks, before the rest, since
+    the number of a platform may be another student's id; then the id; the address or
+    what is before its @; and either of these at the end of a repository's name.
     """
     given = {fold(student.id), fold(student.email)} - {""}
     called = {fold(student.id), fold(student.name), fold(student.email)} - {""}
     tests = (
+        lambda one: _squeeze(student.name) in _names(one.name),
         lambda one: fold(one.id) in given,
         lambda one: fold(one.email) in called,
         lambda one: fold(one.email).partition("@")[0] in called,
         lambda one: bool(_names(one.name) & {_squeeze(text) for text in called}),
-        lambda one: fold(student.id).endswith(f"-{fold(one.id)}"),
+        lambda one: fold(student.id).endswith(_endings(one)),
     )
     for test in tests:
         found = [one for one in roster if test(one)]
@@ -151,6 +153,12 @@ def find_in_roster(student: Student, roster: list[Student]) -> Student | None:
 def fold(text: str) -> str:
     """Return a text as it is compared: capital letters and their forms do not count."""
     return unicodedata.normalize("NFC", text).strip().casefold()
+
+
+def _endings(student: Student) -> tuple[str, ...]:
+    """Return how the name of a repository can end that is a student's."""
+    user = fold(student.email).partition("@")[0]
+    return tuple(f"-{name}" for name in (fold(student.id), user) if name)
 
 
 def _squeeze(text: str) -> str:

@@ -6,11 +6,13 @@ import ast
 import inspect
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 from html import escape
 from pathlib import Path
 from string import Template
 
 from lessons.course.exercises import find_exercise
+from lessons.course.results import GENERAL
 from tests.quality.grader import find_cases
 
 from .hand_ins import GRADED
@@ -115,12 +117,12 @@ def _failed_cells(report: Report) -> Iterable[list[str]]:
     for row in report.rows:
         for exercise, verdict in row.verdicts.items():
             for result in verdict.results:
-                ran[exercise, result.title] += 1
-                failed[exercise, result.title] += not result.passed
-    known = misconceptions(report.run.exercises)
+                if result.kind not in GENERAL:
+                    ran[exercise, result.title] += 1
+                    failed[exercise, result.title] += not result.passed
     for (exercise, title), number in (+failed).most_common(MOST_FAILED):
         share = f"{number} of {ran[exercise, title]}"
-        thought = known.get((exercise, title), "")
+        thought = misconceptions(exercise).get(title, "")
         yield [
             _text(exercise[:2]),
             _text(title),
@@ -129,20 +131,20 @@ def _failed_cells(report: Report) -> Iterable[list[str]]:
         ]
 
 
-def misconceptions(exercises: Iterable[str]) -> dict[tuple[str, str], str]:
-    """Return what somebody may think who fails a test, by its exercise and title.
+@cache
+def misconceptions(exercise: str) -> dict[str, str]:
+    """Return what somebody may think who fails a test, by the title of the test.
 
     These are the sentences of tests/quality/wrong; of several, that of the wrong answer
     which fewest other tests reject.
     """
-    sentences: dict[tuple[str, str], str] = {}
-    for exercise in exercises:
-        titles = _titles(find_exercise(exercise).tests)
-        wrong = [case.wrong for case in find_cases([exercise]) if case.wrong]
-        for answer in sorted(wrong, key=lambda one: len(one.rejected_by)):
-            for test in answer.rejected_by:
-                title = titles.get(test.partition("[")[0], "")
-                sentences.setdefault((exercise, title), answer.misconception)
+    sentences: dict[str, str] = {}
+    titles = _titles(find_exercise(exercise).tests)
+    wrong = [case.wrong for case in find_cases([exercise]) if case.wrong]
+    for answer in sorted(wrong, key=lambda one: len(one.rejected_by)):
+        for test in answer.rejected_by:
+            title = titles.get(test.partition("[")[0], "")
+            sentences.setdefault(title, answer.misconception)
     return sentences
 
 

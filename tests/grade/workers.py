@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -36,40 +36,34 @@ def grade_here(
 
 
 def grade_with_dask(
-    answers: Mapping[Key, Path], isolation: str = "auto"
+    answers: Mapping[Key, Path], isolation: str, task: Callable | None = None
 ) -> Iterator[tuple[Key, Verdict]]:
     """Yield verdicts as grade_here does, from the workers of a Dask cluster.
 
     The cluster is the one that DASK_SCHEDULER_ADDRESS names, or begins on this machine.
     Each result is taken and released at once: so a worker that is killed costs the
     answers that it was busy with, and no other is graded twice. Raises Mistake without
-    the extra `class`.
+    the extra `class`. task: what a worker does; grade_remotely without it.
     """
     try:
         from distributed import Client
-        from distributed import as_completed as dask_as_completed
+        from distributed import as_completed as as_dask_completed
     except ImportError as error:
         raise Mistake(
             "Dask is not installed; run: python -m pip install -e .[class]"
         ) from error
     # One answer at a time on each worker: a kill then costs one answer.
-    with Client(threads_per_worker=1) as client:
-        futures = {
-            client.submit(
-                grade_remotely,
-                key[1],
-                path.name,
-                path.read_bytes(),
-                isolation,
-                pure=False,
-            ): key
-            for key, path in answers.items()
-        }
-        for future in dask_as_completed(list(futures)):
+    with Client(threads_per_worker=1, dashboard_address="127.0.0.1:0") as client:
+        futures = {}
+        for key, path in answers.items():
+            job = (key[1], path.name, path.read_bytes(), isolation)
+            futures[client.submit(task or grade_remotely, *job, pure=False)] = key
+        completed = as_dask_completed(list(futures))
+        for future in completed:
             key = futures.pop(future)
             if future.status == "finished":
                 verdict = Verdict(*future.result())
-            else:
+            else:  # its workers were killed again and again
                 reason = f"not graded: {future.exception()}"
                 verdict = Verdict([], (reason[:200],), 0.0)
             future.release()
