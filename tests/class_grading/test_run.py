@@ -2,11 +2,11 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 from lessons.course.exercises import ROOT
 from tests.grade import journal
 
+from .conftest import Command
 from .fake import FakeEngine
 
 # Begins a run with the fake engine in a process that can be killed.
@@ -41,7 +42,7 @@ def totals(folder: Path) -> dict[str, int]:
 
 
 def test_grades_and_progress(
-    grade: Callable[..., int], hand_ins: Path, tmp_path: Path, capsys
+    grade: Command, hand_ins: Path, tmp_path: Path, capsys
 ) -> None:
     """Everybody gets a row; the program says what it found, how it is isolated, and how
     far it is.
@@ -56,28 +57,21 @@ def test_grades_and_progress(
     assert "100%" in printed.err and "7/7" in printed.err
 
 
-def test_a_second_run_is_equal(
-    grade: Callable[..., int], hand_ins: Path, tmp_path: Path
-) -> None:
-    """Another run, and a run in shards with another seed, write the same grades."""
-    grade(hand_ins, "--out", tmp_path / "one", "--jobs", 1)
-    grade(hand_ins, "--out", tmp_path / "two", "--jobs", 3)
-    shards = []
-    for number in (1, 2, 3):
-        shards.append(tmp_path / f"shard{number}")
-        words = ("--shard", f"{number}/3", "--seed", 5)
-        assert grade(hand_ins, "--out", shards[-1], *words) == 0
-        assert not (shards[-1] / "grades.csv").exists(), "a part is no grade"
-    assert grade("merge", *shards, "--out", tmp_path / "three") == 0
-    first = contents(tmp_path / "one")
-    for other in ("two", "three"):
+def test_a_second_run_is_equal(grade: Command, made: Path, tmp_path: Path) -> None:
+    """Another run, and one in shards with another seed, write the same to the byte."""
+    grade(made / "hand-ins", "--out", tmp_path / "again", "--jobs", 1)
+    shards = [made / f"shard{number}" for number in (1, 2, 3)]
+    assert not any((shard / "grades.csv").exists() for shard in shards)
+    assert grade("merge", *shards, "--out", tmp_path / "merged") == 0
+    first = contents(made / "report")
+    for other in ("again", "merged"):
         texts = contents(tmp_path / other)
         assert texts.keys() == first.keys()
         different = {name for name in texts if texts[name] != first[name]}
         assert different <= {"journal.jsonl", "run.json"}, other
 
 
-def test_only(grade: Callable[..., int], hand_ins: Path, tmp_path: Path) -> None:
+def test_only(grade: Command, hand_ins: Path, tmp_path: Path) -> None:
     """One exercise has one column, and nobody's other answers are graded."""
     assert grade(hand_ins, "--out", tmp_path / "r", "--only", "1") == 0
     assert {exercise for exercise, _ in FakeEngine.graded} == {"01_basic_get"}
@@ -88,9 +82,7 @@ def test_only(grade: Callable[..., int], hand_ins: Path, tmp_path: Path) -> None
     assert files.count("of an exercise that is not graded now") == 4
 
 
-def test_resume_after_a_kill(
-    grade: Callable[..., int], hand_ins: Path, tmp_path: Path
-) -> None:
+def test_resume_after_a_kill(grade: Command, hand_ins: Path, tmp_path: Path) -> None:
     """After kill -9, --resume grades what is not in the journal: nobody twice, and
     nobody is lost, even if the last line was cut off.
     """
@@ -121,7 +113,7 @@ def test_resume_after_a_kill(
 
 
 def test_a_kill_before_anything_is_known(
-    grade: Callable[..., int], hand_ins: Path, tmp_path: Path
+    grade: Command, hand_ins: Path, tmp_path: Path
 ) -> None:
     """What a run leaves that was killed at its very beginning is no other report."""
     (tmp_path / "r").mkdir()
@@ -145,8 +137,8 @@ def test_a_kill_before_anything_is_known(
     ],
 )
 def test_another_report_is_kept(
-    grade: Callable[..., int],
-    hand_ins: Path,
+    grade: Command,
+    made: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys,
@@ -155,13 +147,13 @@ def test_another_report_is_kept(
     complaint: str,
 ) -> None:
     """A report of another run is not overwritten: one sentence, and exit status 2."""
-    out = tmp_path / "report"
+    hand_ins, out = tmp_path / "hand-ins", tmp_path / "report"
+    shutil.copytree(made / "hand-ins", hand_ins)
     if change == "file":
         out.mkdir()
         (out / "thesis.txt").write_text("Mine.\n")
     else:
-        grade(hand_ins, "--out", out, "--only", "01", "--only", "05")
-        words = ["--only", "01", "--only", "05", *words] if "01" not in words else words
+        shutil.copytree(made / "report", out)
     if change == "hand-ins":
         (hand_ins / "ada" / "01_basic_get.py").write_text("points = 0\n")
     elif change == "course":
@@ -190,8 +182,8 @@ def test_another_report_is_kept(
     ],
 )
 def test_shards_that_do_not_belong_together(
-    grade: Callable[..., int],
-    hand_ins: Path,
+    grade: Command,
+    made: Path,
     tmp_path: Path,
     capsys,
     shards: list[int],
@@ -201,7 +193,7 @@ def test_shards_that_do_not_belong_together(
     """A merge refuses them in a sentence, and writes nothing."""
     folders = [tmp_path / f"shard{place}" for place in range(len(shards))]
     for folder, number in zip(folders, shards, strict=True):
-        grade(hand_ins, "--out", folder, "--shard", f"{number}/3")
+        shutil.copytree(made / f"shard{number}", folder)
     if change == "journal":
         path = folders[-1] / "journal.jsonl"
         path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
@@ -238,7 +230,7 @@ def test_deal() -> None:
     ],
 )
 def test_wrong_words(
-    grade: Callable[..., int],
+    grade: Command,
     hand_ins: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -255,14 +247,14 @@ def test_wrong_words(
 
 
 @pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b"])
-def test_shards_that_cannot_be(grade: Callable[..., int], shard: str, capsys) -> None:
+def test_shards_that_cannot_be(grade: Command, shard: str, capsys) -> None:
     """A shard is i of n."""
     with pytest.raises(SystemExit) as caught:
         grade("x", "--out", "y", "--shard", shard)
     assert caught.value.code == 2 and "is not as 2/5" in capsys.readouterr().err
 
 
-def test_selftest(grade: Callable[..., int], monkeypatch, capsys) -> None:
+def test_selftest(grade: Command, monkeypatch, capsys) -> None:
     """It prints the level, and fails with what does not hold."""
     monkeypatch.setattr("tests.grade.__main__.selftest", lambda engine: ["a hole"])
     assert grade("selftest") == 1

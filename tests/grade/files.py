@@ -15,7 +15,7 @@ from lessons.course.exercises import Mistake
 
 MAX_FILES = 50_000  # of all hand-ins together
 MAX_ZIP = 500_000_000  # bytes that one zip may unpack to
-MAX_ANSWER = 10_000_000  # bytes of one answer; a notebook holds its pictures
+MAX_ANSWER = 4_000_000  # bytes of one answer; a notebook holds its pictures
 MAX_DEPTH = 3  # a zip of the class with a zip of each student with another zip
 # What programs leave in a folder, and nobody hands in on purpose.
 LEFT_BEHIND = {

@@ -24,7 +24,7 @@ from .people import Student
 Key = tuple[str, str]  # a student's id, and the stem of an exercise
 # What decides about a grade: the exercises, their tests, the server, the pins.
 _COURSE = ("lessons/**/*.py", "tests/exercises/*.py", "tests/grader/*.py")
-_COURSE += ("tests/grade/*.py", "solutions/*.py", "requirements.txt")
+_COURSE += ("tests/grade/**/*.py", "solutions/*.py", "requirements.txt")
 
 
 class Run(NamedTuple):

@@ -17,9 +17,8 @@ from .journal import Key, Run, write_whole
 from .people import Student
 
 OF = 20  # points of one exercise
-TIME_LIMIT = "time limit"  # the kind of a Result
 # Spreadsheets compute a cell that begins with one of these: OWASP, "CSV Injection".
-_FORMULA = re.compile(r"[=+\-@\t\r＝＋－＠]")  # noqa: RUF001
+_FORMULA = re.compile(r"[=+\-@\t\r＝＋－＠]\s*\S")  # noqa: RUF001
 
 
 class Row(NamedTuple):
@@ -74,11 +73,9 @@ def make_report(run: Run, verdicts: dict[Key, Verdict]) -> Report:
 
 
 def _reasons(verdict: Verdict) -> list[str]:
-    """Return why a person should look at an answer."""
+    """Return why a person should look at an answer: what the engine says, and more."""
     reasons = list(verdict.look)
     kinds = Counter(result.kind for result in verdict.results if not result.passed)
-    if number := kinds[TIME_LIMIT]:
-        reasons.append(f"{number} test{'s' * (number > 1)} stopped at the time limit")
     if kinds[BROKEN]:
         reasons.append("a test broke down; grade it again")
     if kinds[BORROWED]:
