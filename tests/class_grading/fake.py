@@ -19,7 +19,7 @@ class FakeEngine:
 
     # The exercise and the code of every answer.
     graded: ClassVar[list[tuple[str, str]]] = []
-    level, promise = "process", "Made up for tests: it stops <nothing>."
+    level, promise = "process", "process: made up for tests, it stops <nothing>."
     pause = 0.0  # seconds that an answer takes
 
     def __init__(self, isolation: str = "auto", jobs: int | None = None) -> None:

@@ -52,7 +52,7 @@ def test_grades_and_progress(
     assert totals(tmp_path / "report") == expected
     printed = capsys.readouterr()
     assert "5 students, 7 answers, 2 other files" in printed.out
-    assert f"isolation process: {FakeEngine.promise}" in printed.out
+    assert f"isolation {FakeEngine.promise}" in printed.out
     assert "summary.html: 3 of 5 need a look" in printed.out
     assert "100%" in printed.err and "7/7" in printed.err
 

@@ -77,7 +77,7 @@ def _tell(run: Run) -> None:
     )
     if count > 1:
         print(f"shard {number} of {count}: {len(run.own)} answers")
-    print(f"isolation {run.level}: {run.promise}", flush=True)
+    print(f"isolation {run.isolation}", flush=True)
 
 
 def _grade(
@@ -126,7 +126,7 @@ def merge_reports(options: argparse.Namespace) -> int:
 def run_selftest(options: argparse.Namespace) -> int:
     """Say whether the isolation holds what it promises on this machine."""
     with Engine(options.isolation) as engine:
-        print(f"isolation {engine.level}: {engine.promise}", flush=True)
+        print(f"isolation {engine.promise}", flush=True)
         complaints = selftest(engine)
     print("\n".join(complaints) or "it holds what it promises")
     return int(bool(complaints))

@@ -29,7 +29,10 @@ class Engine:
     def __init__(self, isolation: str = "auto", jobs: int | None = None) -> None:
         if isolation not in ("auto", "process"):
             raise Mistake(f"isolation {isolation} is not possible here")
-        self.level, self.promise = "process", "Nothing is stopped but endless loops."
+        self.level, self.promise = (
+            "process",
+            "process: nothing is stopped but endless loops",
+        )
 
     def __enter__(self) -> Engine:
         return self

@@ -58,6 +58,11 @@ class Run(NamedTuple):
         return cls(**values)
 
     @property
+    def isolation(self) -> str:
+        """The level, and a sentence on what it holds and what it does not."""
+        return f"{self.level}: {self.promise.removeprefix(f'{self.level}: ')}"
+
+    @property
     def own(self) -> list[Key]:
         """The answers that this run grades, in its order."""
         return deal(self.answers, self.seed, self.shard)
@@ -235,7 +240,7 @@ def merge(folders: list[Path]) -> tuple[Run, dict[Key, Verdict]]:
         first._replace(
             shard=(1, 1),
             level=" and ".join(sorted(levels)),
-            promise=" ".join(levels[level] for level in sorted(levels)),
+            promise="; ".join(levels[level] for level in sorted(levels)),
         ),
         verdicts,
     )

@@ -39,14 +39,15 @@ def summary(report: Report) -> str:
     return Template(_PAGE.read_text(encoding="utf-8")).substitute(
         title=escape(f"{len(rows)} students, {graded} answers"),
         facts=_facts(report),
-        level=escape(run.level),
-        promise=escape(run.promise),
+        isolation=escape(run.isolation),
         histogram=_histogram(report),
         exercises=_rows(_exercise_cells(report)),
         failed=_rows(_failed_cells(report)) or _nothing(4, "No test failed."),
         look_count=len(look),
-        look=_rows(_look_cells(look)) or _nothing(3, "Nobody."),
-        heads="".join(f"<th>{exercise[:2]}</th>" for exercise in run.exercises),
+        look=_rows(_look_cells(look)) or _nothing(4, "Nobody."),
+        heads="".join(
+            f'<th class="number">{exercise[:2]}</th>' for exercise in run.exercises
+        ),
         students=_rows(_student_cells(report)),
         file_count=len(left_over),
         files=_rows([map(_text, (fate[0], fate[1], fate[3])) for fate in left_over])
@@ -73,7 +74,7 @@ def _facts(report: Report) -> str:
 
 
 def _histogram(report: Report) -> str:
-    """Draw how many students have 0 to 10 %, 10 to 20 %, … of the points."""
+    """Draw how many students have less than 10 % of the points, 20 %, and so on."""
     counts = Counter(
         min(row.total * BARS // max(report.of, 1), BARS - 1) for row in report.rows
     )
@@ -82,7 +83,8 @@ def _histogram(report: Report) -> str:
     for bar in range(BARS):
         height = 110 * counts[bar] / highest
         x, y = 8 + bar * 60, 130 - height
-        low, high = (part * report.of // BARS for part in (bar, bar + 1))
+        low, high = (-(-part * report.of // BARS) for part in (bar, bar + 1))
+        high -= bar < BARS - 1
         drawn += [
             f'<rect x="{x}" y="{y:.1f}" width="52" height="{height:.1f}"/>',
             f'<text x="{x + 26}" y="{y - 5:.1f}">{counts[bar] or ""}</text>',
@@ -125,7 +127,7 @@ def _failed_cells(report: Report) -> Iterable[list[str]]:
         share = f"{number} of {ran[exercise, title]}"
         thought = misconceptions(exercise).get(title, "")
         yield [
-            _text(exercise[:2]),
+            f'<td class="exercise">{exercise[:2]}</td>',
             _text(title),
             _cell(share, number),
             _text(thought),
@@ -160,8 +162,12 @@ def _titles(path: Path) -> dict[str, str]:
 
 
 def _look_cells(rows: list[Row]) -> Iterable[list[str]]:
-    for row in rows:
-        yield [_who(row), _number(row.total), _list(row.look)]
+    def is_honest(row: Row) -> bool:
+        return not any("tampering" in text for text in row.look)
+
+    for row in sorted(rows, key=is_honest):
+        name = _text(row.student.name)
+        yield [_who(row), name, _number(row.total), _list(row.look)]
 
 
 def _student_cells(report: Report) -> Iterable[list[str]]:
