@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lessons.course.exercises import ROOT
-from tests.grade import __main__ as command
+from tests.grade import command
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32" or not shutil.which("bash"),

@@ -97,6 +97,15 @@ def test_one_student(tmp_path: Path, folder: str) -> None:
     assert find(source, student="me").students[0].id == "me"
 
 
+def test_one_student_without_an_answer(tmp_path: Path) -> None:
+    """In Gradescope, who hands in something else has 0 points, and no broken grader."""
+    (tmp_path / "submission").mkdir()
+    assert [one.id for one in find(tmp_path / "submission").students] == ["submission"]
+    (tmp_path / "submission" / "05_errors.py").write_text("")
+    found = find(tmp_path / "submission", student="ada")
+    assert not found.answers and "rename it" in found.look["ada"][0]
+
+
 def test_gradescope_export() -> None:
     """An export of Gradescope says who is behind `submission_1234`."""
     text = (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lessons.course.exercises import ROOT
-from tests.grade import __main__ as command
+from tests.grade import command
 
 from .conftest import Command
 

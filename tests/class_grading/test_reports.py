@@ -100,6 +100,8 @@ def test_feedback(made: Path) -> None:
     dora = (students / "77" / "feedback.md").read_text("utf-8")
     assert "\n```````text\n" in dora, "six backticks in a text would end the block"
     assert "did not come to their end" in dora
+    emre = (students / "_emre" / "feedback.md").read_text("utf-8")
+    assert "under another name: `notes.txt`?" in emre
     chen = (students / "chen" / "feedback.md").read_text("utf-8")
     assert "tampering" not in chen
 

@@ -22,7 +22,7 @@ from .fake import FakeEngine
 SLOWLY = """
 import sys
 from tests.class_grading.fake import FakeEngine
-from tests.grade import __main__ as command
+from tests.grade import command
 FakeEngine.pause = 0.1
 command.Engine = FakeEngine
 sys.exit(command.main(sys.argv[1:]))
@@ -157,7 +157,7 @@ def test_another_report_is_kept(
     if change == "hand-ins":
         (hand_ins / "ada" / "01_basic_get.py").write_text("points = 0\n")
     elif change == "course":
-        monkeypatch.setattr("tests.grade.__main__.hash_course", lambda: "another")
+        monkeypatch.setattr("tests.grade.command.hash_course", lambda: "another")
     elif change.startswith(("run", "journal")):
         (out / change).write_text("{}\n")
     before = contents(out)
@@ -256,9 +256,9 @@ def test_shards_that_cannot_be(grade: Command, shard: str, capsys) -> None:
 
 def test_selftest(grade: Command, monkeypatch, capsys) -> None:
     """It prints the level, and fails with what does not hold."""
-    monkeypatch.setattr("tests.grade.__main__.selftest", lambda engine: ["a hole"])
+    monkeypatch.setattr("tests.grade.command.selftest", lambda engine: ["a hole"])
     assert grade("selftest") == 1
     assert "a hole" in capsys.readouterr().out
-    monkeypatch.setattr("tests.grade.__main__.selftest", lambda engine: [])
+    monkeypatch.setattr("tests.grade.command.selftest", lambda engine: [])
     assert grade("selftest") == 0
     assert "isolation process" in capsys.readouterr().out

@@ -66,7 +66,7 @@ def gradescope(row: Row, report: Report) -> dict[str, object]:
             listed.append(entry)
         if judged < OF:  # no answer, or no end
             entry = _entry(f"{exercise[:2]} what was not judged", 0, OF - judged)
-            entry["output"] = explain_verdict(verdict, exercise) if not judged else ""
+            entry["output"] = explain_verdict(row, exercise) if not judged else ""
             listed.append(entry)
     return {"tests": listed, "visibility": "visible", "stdout_visibility": "hidden"}
 

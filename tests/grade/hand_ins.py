@@ -24,6 +24,7 @@ from .people import (
 
 # In a checkout of the course, the learner's answers are in work/.
 _COURSE = {"lessons", "notebooks", "solutions", "tests"}
+GRADESCOPE = "submission"  # the folder of its container, of one student
 GRADED = "graded"
 UNKNOWN = "not named as an answer"
 
@@ -65,19 +66,21 @@ def collect(
     only: the exercises to grade, if not all of them.
     student: all of it is one student's.
 
-    Raises Mistake if no answer is found.
+    Raises Mistake if no answer is found, except in the hand-in of one student, who has
+    0 points then.
     """
     for name in ("zips", "answers"):
         (scratch / name).mkdir()
     stems = [exercise.stem for exercise in exercises]
     files = find_files(source, scratch / "zips")
-    if not files:
+    is_one = bool(student) or source.name == GRADESCOPE
+    if not files and not is_one:
         raise Mistake(f"{source} is empty; it must have the hand-ins of a class")
     wanted = [exercise.stem for exercise in only or exercises]
     collector = _Collector(stems, wanted, scratch / "answers", roster)
     for owner, own in _by_owner(source, files, stems, student):
-        collector.add(owner, own)
-    if not collector.answers:
+        collector.add(owner, own, is_certain=is_one)
+    if not collector.answers and not is_one:
         names = list(dict.fromkeys(file.shown for file in files))
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
         raise Mistake(
@@ -96,7 +99,7 @@ def _by_owner(
         len(file.parts) == 1 and not owner_of_file(file.parts[0], stems)
         for file, _ in answers
     )
-    if student or source.name == "submission" or (answers and are_alone):
+    if student or source.name == GRADESCOPE or (answers and are_alone):
         known = read_gradescope_container(source.parent / "submission_metadata.json")
         name = source.resolve().name
         return [(Student(student) if student else known or Student(name), files)]
@@ -156,8 +159,11 @@ class _Collector:
         self._fates: list[Fate] = []
         self._look: dict[str, list[str]] = defaultdict(list)
 
-    def add(self, owner: Student | None, files: list[File]) -> None:
-        """Take the files of a student, or of nobody that is known."""
+    def add(self, owner: Student | None, files: list[File], is_certain: bool) -> None:
+        """Take the files of a student, or of nobody that is known.
+
+        is_certain: the student counts even without an answer.
+        """
         chosen: dict[str, list[File]] = defaultdict(list)
         others: list[tuple[File, str]] = []
         roots = {
@@ -181,7 +187,7 @@ class _Collector:
                 others.append((file, "of an exercise that is not graded now"))
             else:
                 chosen[stem].append(file)
-        owner = self._enrol(owner, files, bool(chosen)) if owner else None
+        owner = self._enrol(owner, files, bool(chosen) or is_certain) if owner else None
         for stem, found in chosen.items():
             self._choose(owner, stem, found)
         for file, what in others:

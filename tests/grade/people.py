@@ -80,13 +80,15 @@ def read_gradescope(text: str) -> dict[str, Student]:
 def read_gradescope_container(path: Path) -> Student | None:
     """Return who handed in what Gradescope's container grades.
 
-    path: its submission_metadata.json. Several students of a group come as one.
+    path: its submission_metadata.json. Several students of a group come as one. Raises
+    Mistake if there is such a file, and it is something else.
     """
     if not path.is_file():
         return None
-    users = json.loads(path.read_text(encoding="utf-8")).get("users") or []
-    if not users:
-        return None
+    try:
+        users = json.loads(path.read_text(encoding="utf-8"))["users"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Mistake(f"{path} is not as Gradescope writes it") from error
     return Student(
         "+".join(str(user.get("id", "")) for user in users),
         ", ".join(user.get("name", "") for user in users),

@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from lessons.course.results import BORROWED, BROKEN, Result, explain, score
+from lessons.course.results import BORROWED, BROKEN, Result, clip, explain, score
 
 from .engine import Verdict
+from .hand_ins import UNKNOWN
 from .journal import Key, Run, write_whole
 from .people import Student
 
@@ -22,12 +23,17 @@ _FORMULA = re.compile(r"[=+\-@\t\r＝＋－＠]\s*\S")  # noqa: RUF001
 
 
 class Row(NamedTuple):
-    """What one student reached. verdicts: by the stem of the exercise."""
+    """What one student reached.
+
+    folder: a name for the student's files. verdicts: by the stem of the exercise.
+    look: why a person should look. unknown: files that are no answer by their names.
+    """
 
     student: Student
-    folder: str  # a name for the student's files
+    folder: str
     verdicts: dict[str, Verdict]
     look: list[str]
+    unknown: list[str]
 
     def points(self, exercise: str) -> int:
         """Return the points for an exercise; 0 without an answer."""
@@ -54,7 +60,10 @@ class Report(NamedTuple):
 
 def make_report(run: Run, verdicts: dict[Key, Verdict]) -> Report:
     """Bring the verdicts of a run into the order of its students."""
-    rows, folders = [], Counter()
+    rows, folders, unknown = [], Counter(), defaultdict(list)
+    for fate in run.fates:
+        if fate.what.startswith(UNKNOWN):
+            unknown[fate.student].append(fate.file.rpartition("/")[2])
     for student in run.students:
         own = {
             exercise: verdicts[student.id, exercise]
@@ -68,7 +77,7 @@ def make_report(run: Run, verdicts: dict[Key, Verdict]) -> Report:
         look = list(run.look.get(student.id, ()))
         for exercise, verdict in own.items():
             look += [f"{exercise[:2]}: {why}" for why in _reasons(verdict)]
-        rows.append(Row(student, folder, own, sorted(look)))
+        rows.append(Row(student, folder, own, sorted(look), unknown[student.id]))
     return Report(run, rows)
 
 
@@ -168,14 +177,19 @@ def feedback(row: Row, report: Report) -> str:
     parts = [f"# {student.name or student.id}: {row.total} of {report.of} points"]
     for exercise in report.run.exercises:
         parts.append(f"## {exercise}: {row.points(exercise)} of {OF} points")
-        parts.append(explain_verdict(row.verdicts.get(exercise), exercise))
+        parts.append(explain_verdict(row, exercise))
     return "\n\n".join(parts) + "\n"
 
 
-def explain_verdict(verdict: Verdict | None, exercise: str) -> str:
+def explain_verdict(row: Row, exercise: str) -> str:
     """Return what a student reads about one answer, as Markdown."""
+    verdict = row.verdicts.get(exercise)
     if not verdict:
-        return f"No `{exercise}.py` or `{exercise}.ipynb` was found."
+        sentence = f"No `{exercise}.py` or `{exercise}.ipynb` was found."
+        if row.unknown:
+            found = clip(", ".join(row.unknown).replace("`", "'"), 200)
+            sentence += f" Is it one of these, under another name: `{found}`?"
+        return sentence
     if not verdict.results:
         return "The tests did not come to their end. Ask your instructor about it."
     lines = explain(verdict.results, in_full=True)
