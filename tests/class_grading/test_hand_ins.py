@@ -10,13 +10,13 @@ import pytest
 from lessons.course.exercises import Mistake, find_exercises
 from tests.grade import files
 from tests.grade.hand_ins import GRADED, HandIns, collect
-from tests.grade.people import Student, find_in_roster, read_gradescope, read_roster
+from tests.grade.people import read_roster
 
 from .make_class import LAYOUTS, make_class
+from .test_people import ROSTER
 
 EXERCISES = find_exercises()
 FIVE = "05_error_classes.py"
-ROSTER = 'id,name,email\n4711,Ada Lovelace,ada@x.test\n4712,"Wei, Bo",bo@x.test\n'
 
 
 def put(folder: Path, *names: str, text: str = "") -> Path:
@@ -104,19 +104,6 @@ def test_one_student_without_an_answer(tmp_path: Path) -> None:
     (tmp_path / "submission" / "05_errors.py").write_text("")
     found = find(tmp_path / "submission", student="ada")
     assert not found.answers and "rename it" in found.look["ada"][0]
-
-
-def test_gradescope_export() -> None:
-    """An export of Gradescope says who is behind `submission_1234`."""
-    text = (
-        "---\nsubmission_77:\n  :submitters:\n  - :name: Ada Lovelace\n"
-        "    :sid: '4711'\n    :email: ada@x.test\n  :score: 3\n"
-        "submission_78:\n  :submitters:\n  - :name: Bo\n    :sid:\n"
-        "    :email: bo@x.test\n"
-    )
-    known = read_gradescope(text)
-    assert tuple(known["submission_77"]) == ("4711", "Ada Lovelace", "ada@x.test")
-    assert known["submission_78"].id == "bo@x.test"
 
 
 def test_a_word_on_every_file(tmp_path: Path) -> None:
@@ -267,36 +254,6 @@ def test_nothing_to_grade(tmp_path: Path, names: list[str], complaint: str) -> N
         find(tmp_path / "nowhere")
 
 
-# --- the roster ---
-
-
-@pytest.mark.parametrize(
-    ("id", "name", "wanted"),
-    [
-        ("4711", "", "4711"),
-        ("ada", "", "4711"),
-        ("ADA@x.test", "", "4711"),
-        ("17", "Ada Lovelace", "4711"),
-        ("17", "lovelaceada", "4711"),
-        ("Bo Wei", "", "4712"),
-        ("course-bo", "", "4712"),
-        ("course-4712", "", "4712"),
-        ("4712", "Ada Lovelace", "4711"),
-        ("47", "Adam", None),
-        ("47", "Cy Doe", None),
-    ],
-)
-def test_who_is_meant(tmp_path: Path, id: str, name: str, wanted: str | None) -> None:
-    """A student is found in the roster by name, id, address or repository, in that
-    order: the number of a platform may be another student's id. Of two with one name,
-    neither is meant.
-    """
-    twice = "8,Cy Doe,c1@x.test\n9,Cy Doe,c2@x.test\n"
-    (tmp_path / "roster.csv").write_text("\ufeff" + ROSTER + twice, encoding="utf-8")
-    found = find_in_roster(Student(id, name), read_roster(tmp_path / "roster.csv"))
-    assert (found and found.id) == wanted
-
-
 def test_roster_adds_who_handed_in_nothing(tmp_path: Path) -> None:
     """The class is that of the roster, and who is not in it is told."""
     (tmp_path / "roster.csv").write_text(ROSTER)
@@ -305,28 +262,6 @@ def test_roster_adds_who_handed_in_nothing(tmp_path: Path) -> None:
     assert [student.id for student in found.students] == ["4711", "4712", "carl"]
     assert [*found.answers] == [("4711", FIVE[:-3]), ("carl", FIVE[:-3])]
     assert found.look == {"carl": ["not in the roster"]}
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("id;name\n1;a\n", "no column email"),
-        ("", "no column id, name, email"),
-        ("id,name,email\n1,a,\n1,b,\n", "more than one student 1"),
-        ("ID;Name;Email\n1;a;b\n", ""),
-    ],
-)
-def test_rosters(tmp_path: Path, text: str, complaint: str) -> None:
-    """A roster without the needed columns is refused in a sentence."""
-    (tmp_path / "roster.csv").write_text(text)
-    if not complaint:
-        assert len(read_roster(tmp_path / "roster.csv")) == 1
-        return
-    with pytest.raises(Mistake, match=complaint):
-        read_roster(tmp_path / "roster.csv")
-
-
-# --- a whole class ---
 
 
 def test_a_made_up_class(tmp_path: Path) -> None:
