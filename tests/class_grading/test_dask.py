@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lessons.course.exercises import Mistake
+from tests.grade.engine import Verdict
 from tests.grade.workers import grade_with_dask
 
 from .fake import judge
@@ -43,10 +44,12 @@ def test_a_worker_is_killed(tmp_path: Path) -> None:
         answers[f"student{number}", "05_error_classes"] = path
     log = tmp_path / "log"
     graded = Counter()
-    results = grade_with_dask(answers, str(log), grade_slowly)
-    for key, verdict in results:
+
+    def keep(key: tuple[str, str], verdict: Verdict) -> None:
         graded[key] += 1
         assert sum(one.points for one in verdict.results if one.passed) == 10, key
+
+    for _ in grade_with_dask(str(log), answers, keep, grade_slowly):
         if len(graded) == 4:
             busy = log.read_text().split()[-2]
             os.kill(int(busy), signal.SIGKILL)
@@ -59,4 +62,4 @@ def test_a_worker_is_killed(tmp_path: Path) -> None:
 def test_without_dask(tmp_path: Path) -> None:
     """A sentence says how to install it."""
     with pytest.raises(Mistake, match=r"pip install -e \.\[class\]"):
-        next(grade_with_dask({}, "process"))
+        next(grade_with_dask("process", {}, print))

@@ -185,7 +185,7 @@ def test_other_forms(grade: Command, made: Path, tmp_path: Path) -> None:
         "01_basic_get (992),Essay (993),Total\r\n"
         "    Points Possible,,,,,20,20,10,50\r\n"
         '"Lovelace, Ada",5,,ada,"A, B",,7,=9,\r\n'
-        '"Dora <b> Doe",77,,d,A,,,8,\r\n'
+        '"Dora <b> Doe",77,,d,A,,,8\r\n'
         '"Student, Test",99,,,A,,,,\r\n'
     )
     (tmp_path / "canvas.csv").write_bytes(canvas.encode())

@@ -88,13 +88,12 @@ def _grade(
 ) -> None:
     """Grade what is not in the journal yet, with a bar that shows the time left."""
     if options.executor == "dask":
-        graded = grade_with_dask(todo, engine.level)
+        graded = grade_with_dask(engine.level, todo, journal.write)
     else:
-        graded = grade_here(engine, todo, options.jobs)
+        graded = grade_here(engine, todo, journal.write, options.jobs)
     total = len(journal.run.own)
     with tqdm(total=total, initial=total - len(todo), unit="answer") as bar:
-        for key, verdict in graded:
-            journal.write(key, verdict)
+        for _ in graded:
             bar.update()
 
 

@@ -236,9 +236,10 @@ def fill_canvas(report: Report, export: Path) -> str:
     for line in lines[1:]:
         cells = dict(zip(head, line, strict=False))
         row = _row_of(cells, students, rows)
-        if not row or len(line) < len(head):
+        if not row:
             continue
         filled.add(row.student.id)
+        line += [""] * (len(head) - len(line))
         for place, exercise in columns.items():
             points = row.total if exercise == "total" else row.points(exercise)
             line[place] = str(points)

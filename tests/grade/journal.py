@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import random
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,8 +112,9 @@ class Journal:
                 os.truncate(self._path, whole)  # the kill may have cut the last line
         else:
             folder.mkdir(parents=True, exist_ok=True)
-            write_whole(folder / "run.json", _pretty(run._asdict()))
+            write_whole(folder / "run.json", _pretty(run._asdict()), is_first=True)
         self._file = self._path.open("a", encoding="ascii")
+        self._lock = threading.Lock()
 
     @staticmethod
     def _check(folder: Path, run: Run, resume: bool) -> None:
@@ -141,13 +143,14 @@ class Journal:
         self._file.close()
 
     def write(self, key: Key, verdict: Verdict) -> None:
-        """Keep a verdict; it is on the disk when this returns."""
+        """Keep a verdict; it is on the disk when this returns. Threads may share it."""
         line = {"student": key[0], "exercise": key[1], **verdict._asdict()}
         line["results"] = [result._asdict() for result in verdict.results]
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self.verdicts[key] = verdict
+        with self._lock:
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self.verdicts[key] = verdict
 
 
 def read_run(folder: Path) -> Run:
@@ -182,14 +185,18 @@ def _read_lines(path: Path) -> tuple[dict[Key, Verdict], int]:
     return verdicts, whole
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
+def write_whole(path: Path, text: str, is_first: bool = False) -> None:
+    """Write a file so that it is there whole or not at all.
+
+    is_first: even if the machine loses its power, what is written later needs it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.new")
     with new.open("w", encoding="utf-8", newline="") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+        if is_first:
+            file.flush()
+            os.fsync(file.fileno())
     new.replace(path)
 
 

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import islice
 from pathlib import Path
 
 from lessons.course.exercises import Mistake
@@ -16,34 +17,46 @@ from .journal import Key
 _engines: dict[str, Engine] = {}  # of this process, where it is a Dask worker
 
 
-def grade_here(
-    engine: Engine, answers: Mapping[Key, Path], jobs: int | None = None
-) -> Iterator[tuple[Key, Verdict]]:
-    """Yield the verdict on each answer as soon as it is there.
+Keep = Callable[[Key, Verdict], None]
 
-    jobs: answers at once; without it, one more than there are processors.
+
+def grade_here(
+    engine: Engine, answers: Mapping[Key, Path], keep: Keep, jobs: int | None = None
+) -> Iterator[Key]:
+    """Grade answers, several at a time; yield each that is done.
+
+    keep: is called with every verdict, before the next answer is begun in its place: so
+    a kill costs what was running, and no more. jobs: answers at once; without it, one
+    more than there are processors.
     """
+
+    def grade(key: Key, path: Path) -> Key:
+        keep(key, engine.grade(key[1], path))
+        return key
+
     with ThreadPoolExecutor(jobs or (os.cpu_count() or 1) + 1) as pool:
-        futures = {
-            pool.submit(engine.grade, key[1], path): key
-            for key, path in answers.items()
-        }
+        futures = [pool.submit(grade, key, path) for key, path in answers.items()]
         try:
             for future in as_completed(futures):
-                yield futures[future], future.result()
+                yield future.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
 def grade_with_dask(
-    answers: Mapping[Key, Path], isolation: str, task: Callable | None = None
-) -> Iterator[tuple[Key, Verdict]]:
-    """Yield verdicts as grade_here does, from the workers of a Dask cluster.
+    isolation: str,
+    answers: Mapping[Key, Path],
+    keep: Keep,
+    task: Callable | None = None,
+) -> Iterator[Key]:
+    """Do what grade_here does with the workers of a Dask cluster.
 
     The cluster is the one that DASK_SCHEDULER_ADDRESS names, or begins on this machine.
-    Each result is taken and released at once: so a worker that is killed costs the
-    answers that it was busy with, and no other is graded twice. Raises Mistake without
-    the extra `class`. task: what a worker does; grade_remotely without it.
+    It is given an answer for each thread, and the next for every verdict that is taken:
+    so a worker that is killed has nothing but the answer that it was busy with. Raises
+    Mistake without the extra `class`.
+
+    task: what a worker does; grade_remotely without it.
     """
     try:
         from distributed import Client
@@ -52,22 +65,32 @@ def grade_with_dask(
         raise Mistake(
             "Dask is not installed; run: python -m pip install -e .[class]"
         ) from error
-    # One answer at a time on each worker: a kill then costs one answer.
+    left, running = iter(answers.items()), {}
     with Client(threads_per_worker=1, dashboard_address="127.0.0.1:0") as client:
-        futures = {}
-        for key, path in answers.items():
-            job = (key[1], path.name, path.read_bytes(), isolation)
-            futures[client.submit(task or grade_remotely, *job, pure=False)] = key
-        completed = as_dask_completed(list(futures))
+        completed = as_dask_completed()
+
+        def begin() -> None:
+            """Give every thread an answer."""
+            threads = sum(client.nthreads().values())
+            for key, path in islice(left, max(threads - len(running), 1)):
+                job = (key[1], path.name, path.read_bytes(), isolation)
+                future = client.submit(task or grade_remotely, *job, pure=False)
+                running[future] = key
+                completed.add(future)
+
+        begin()
         for future in completed:
-            key = futures.pop(future)
+            key = running.pop(future)
             if future.status == "finished":
                 verdict = Verdict(*future.result())
+            elif isinstance(error := future.exception(), Mistake):
+                raise error  # of the worker: its isolation, say
             else:  # its workers were killed again and again
-                reason = f"not graded: {future.exception()}"
-                verdict = Verdict([], (reason[:200],), 0.0)
+                verdict = Verdict([], (f"not graded: {error}"[:200],), 0.0)
             future.release()
-            yield key, verdict
+            keep(key, verdict)
+            begin()
+            yield key
 
 
 def grade_remotely(
