@@ -91,8 +91,9 @@ def _grade(
         graded = grade_with_dask(engine.level, todo, journal.write)
     else:
         graded = grade_here(engine, todo, journal.write, options.jobs)
-    total = len(journal.run.own)
-    with tqdm(total=total, initial=total - len(todo), unit="answer") as bar:
+    total, pause = len(journal.run.own), 0.1 if sys.stderr.isatty() else 10.0
+    done = total - len(todo)
+    with tqdm(total=total, initial=done, unit="answer", mininterval=pause) as bar:
         for _ in graded:
             bar.update()
 

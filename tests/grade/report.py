@@ -10,7 +10,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from lessons.course.results import BORROWED, BROKEN, Result, clip, explain, score
+from lessons.course.results import (
+    BORROWED,
+    BROKEN,
+    GENERAL,
+    Result,
+    clip,
+    explain,
+    score,
+)
 
 from .engine import Verdict
 from .hand_ins import UNKNOWN
@@ -192,7 +200,10 @@ def explain_verdict(row: Row, exercise: str) -> str:
         return sentence
     if not verdict.results:
         return "The tests did not come to their end. Ask your instructor about it."
-    lines = explain(verdict.results, in_full=True)
+    failed = [result for result in verdict.results if not result.passed]
+    # What has one cause for all tests is told once.
+    in_full = not any(result.kind in GENERAL for result in failed)
+    lines = explain(verdict.results, in_full)
     return fenced("\n".join(lines)) if lines else "All tests passed."
 
 
