@@ -16,7 +16,7 @@ else:
 # Who handed in what, and how many points the fake engine gives for it.
 HAND_INS = {
     "ada/01_basic_get.py": "points = 20",
-    "ada/05_error_classes.py": 'points = 15\nsaw = "=1+1"',
+    "ada/05_error_classes.py": 'points = 15\nsaw = "=1+1 HALF"',
     "bo__01_basic_get.py": "points = 5",
     "bo__01_basic_get (1).py": 'points = 10\nlook = "2 tests stopped"',
     "chen/05_error_classes.py": 'points = 10\nlook = "tampering"',

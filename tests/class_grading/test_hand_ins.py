@@ -146,6 +146,17 @@ def test_a_word_on_every_file(tmp_path: Path) -> None:
     ]
 
 
+def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+    """A file that no program can name is listed all the same."""
+    source = put(tmp_path, f"ada/{FIVE}")
+    try:
+        with open(os.fsencode(source) + b"/ada/\xff.txt", "wb"):
+            pass
+    except OSError:
+        pytest.skip("this system has no such names")
+    assert [fate.file for fate in find(source).fates] == [f"ada/{FIVE}", "ada/?.txt"]
+
+
 def test_a_student_in_two_places(tmp_path: Path) -> None:
     """A folder and a zip of one student come together; a second answer is a double."""
     source = put(tmp_path, f"ada/{FIVE}", "ada/07_sse_streaming.py")

@@ -34,6 +34,8 @@ def test_gradescope_export() -> None:
         ("Bo Wei", "", "4712"),
         ("course-bo", "", "4712"),
         ("course-4712", "", "4712"),
+        ("17", "Lovelace, Ada", "4711"),
+        ("17", "vanmullerjose", "5"),
         ("4712", "Ada Lovelace", "4711"),
         ("47", "Adam", None),
         ("47", "Cy Doe", None),
@@ -44,7 +46,8 @@ def test_who_is_meant(tmp_path: Path, id: str, name: str, wanted: str | None) ->
     order: the number of a platform may be another student's id. Of two with one name,
     neither is meant.
     """
-    twice = "8,Cy Doe,c1@x.test\n9,Cy Doe,c2@x.test\n"
+    twice = "5,José van Müller,j@x.test\n"
+    twice += "8,Cy Doe,c1@x.test\n9,Cy Doe,c2@x.test\n"
     (tmp_path / "roster.csv").write_text("\ufeff" + ROSTER + twice, encoding="utf-8")
     found = find_in_roster(Student(id, name), read_roster(tmp_path / "roster.csv"))
     assert (found and found.id) == wanted

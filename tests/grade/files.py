@@ -75,7 +75,8 @@ class _Finder:
     def walk(self, folder: Path, parts: tuple[str, ...]) -> Iterator[File]:
         """Yield the files of a folder; links are not followed."""
         for path in sorted(folder.iterdir()):
-            here = (*parts, path.name)
+            # Linux has names that are no text.
+            here = (*parts, path.name.encode("utf-8", "replace").decode("utf-8"))
             if path.is_symlink():
                 yield File(here, note="a link is not followed")
             elif path.name in LEFT_BEHIND:

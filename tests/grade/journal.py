@@ -188,11 +188,12 @@ def _read_lines(path: Path) -> tuple[dict[Key, Verdict], int]:
 def write_whole(path: Path, text: str, is_first: bool = False) -> None:
     """Write a file so that it is there whole or not at all.
 
+    Half a character, which an answer can put into a text, is written as `\\ud800`.
     is_first: even if the machine loses its power, what is written later needs it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.new")
-    with new.open("w", encoding="utf-8", newline="") as file:
+    with new.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         file.write(text)
         if is_first:
             file.flush()

@@ -164,13 +164,14 @@ def _endings(student: Student) -> tuple[str, ...]:
 
 
 def _squeeze(text: str) -> str:
-    return re.sub(r"[\W_]+", "", fold(text))
+    """Return only the letters and digits of a text, without accents."""
+    letters = unicodedata.normalize("NFKD", fold(text))
+    return "".join(one for one in letters if one.isalnum())
 
 
 def _names(name: str) -> set[str]:
     """Return the ways in which platforms write a name: adalovelace, lovelaceada."""
-    last, comma, first = name.partition(",")
-    words = name.split()
-    orders = [name, f"{first} {last}"] if comma else [name]
-    orders += [" ".join([*words[-1:], *words[:-1]])] if words else []
-    return {_squeeze(order) for order in orders} - {""}
+    last, _, first = name.partition(",")
+    words = f"{first} {last}".split()
+    turned = (words[place:] + words[:place] for place in range(len(words)))
+    return {_squeeze(" ".join(order)) for order in turned} - {""}
