@@ -19,15 +19,23 @@ class ChatClient:
     """A conversation with a model, at any API that is compatible with OpenAI's.
 
     api_key, base_url, model: OPENAI_API_KEY, OPENAI_BASE_URL and OPENAI_MODEL of the
-        environment unless given. ValueError without a key. The address may end in a
-        slash; the key is in no repr.
+        environment unless given. ValueError if the key is missing or empty. No part of
+        the key is in a repr. The address may end in a slash; its path stays as it is.
     timeout: seconds to connect, and seconds of silence, for every request.
-    history: the questions and answers so far, oldest first, as messages that have a
+    history: all questions and answers so far, oldest first, as messages that have a
         role and a content only.
 
     All calls use one connection, which close() or the end of a `with` block closes; an
     error in the block gets out. The calls raise requests.HTTPError, or what your
-    library has in its place, for a 4xx or 5xx status.
+    library has in its place, for a 4xx or 5xx status, whatever the body is; the next
+    call works again.
+
+    Further, if you like:
+    - history may be changed or replaced, to go on with a conversation of yesterday.
+    - A redirect is not followed, and is an error like a 4xx. A login in ~/.netrc does
+      not replace the key. After a timeout, too, the next call works.
+    - ask joins the texts of a content that is a list of parts. For a content of null it
+      returns "" or raises ValueError, and ValueError for a reply without an answer.
     """
 
     def __init__(
@@ -71,7 +79,8 @@ class ChatClient:
         """Ask something in the conversation so far, and return the answer's text.
 
         system: instructions that stand before all else; they are not kept in history.
-        ValueError for an answer that was cut off, with "length" as its finish_reason.
+        ValueError for half an answer, whose finish_reason is "length" or
+        "content_filter"; any other word is a good end, and so is none.
         A call that fails leaves history as it was.
         """
         question = {"role": "user", "content": prompt}

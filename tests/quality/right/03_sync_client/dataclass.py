@@ -25,8 +25,12 @@ class ChatClient:
     @cached_property
     def session(self):
         session = requests.Session()
-        session.headers["Authorization"] = "Bearer " + self.api_key
+        session.auth = self.sign
         return session
+
+    def sign(self, request):
+        request.headers["Authorization"] = "Bearer " + self.api_key
+        return request
 
     def __enter__(self):
         return self
@@ -38,8 +42,9 @@ class ChatClient:
         self.session.close()
 
     def _json(self, response):
-        response.raise_for_status()
-        return response.json()
+        if response.ok and not response.is_redirect:
+            return response.json()
+        raise requests.HTTPError(str(response.status_code), response=response)
 
     def _url(self, path):
         return self.base_url.removesuffix("/") + path
@@ -48,13 +53,18 @@ class ChatClient:
         body = dict(options, model=self.model, messages=messages)
         return self._json(
             self.session.post(
-                self._url("/chat/completions"), json=body, timeout=self.timeout
+                self._url("/chat/completions"),
+                json=body,
+                timeout=self.timeout,
+                allow_redirects=False,
             )
         )
 
     def models(self):
         listed = self._json(
-            self.session.get(self._url("/models"), timeout=self.timeout)
+            self.session.get(
+                self._url("/models"), timeout=self.timeout, allow_redirects=False
+            )
         )
         return list(map(lambda model: model["id"], listed["data"]))
 
@@ -63,11 +73,15 @@ class ChatClient:
         if system is not None:
             messages.insert(0, {"role": "system", "content": system})
         messages.append({"role": "user", "content": prompt})
-        choice = self.chat(messages)["choices"][0]
-        if choice["finish_reason"] != "stop":
-            raise ValueError(f"the answer is not complete: {choice['finish_reason']}")
+        match self.chat(messages):
+            case {"choices": [{"finish_reason": "length" | "content_filter"}, *_]}:
+                raise ValueError("the answer is not complete")
+            case {"choices": [{"message": {"content": str() as text}}, *_]}:
+                pass
+            case {"choices": [{"message": {"content": list() as parts}}, *_]}:
+                text = "".join(p["text"] for p in parts if p.get("type") == "text")
+            case reply:
+                raise ValueError(f"no answer in {reply}")
         self.history.append(messages[-1])
-        self.history.append(
-            {"role": "assistant", "content": choice["message"]["content"]}
-        )
-        return choice["message"]["content"]
+        self.history.append({"role": "assistant", "content": text})
+        return text

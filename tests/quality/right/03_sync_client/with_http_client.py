@@ -32,11 +32,15 @@ class ChatClient:
             "Authorization": "Bearer " + self.__key,
             "Content-Type": "application/json",
         }
-        self.connection.request(
-            method, self.prefix + path, body and json.dumps(body), headers
-        )
-        response = self.connection.getresponse()
-        text = response.read()
+        try:
+            self.connection.request(
+                method, self.prefix + path, body and json.dumps(body), headers
+            )
+            response = self.connection.getresponse()
+            text = response.read()
+        except OSError:  # the reply may still come, and must not answer the next call
+            self.connection.close()
+            raise
         if not 200 <= response.status < 300:
             raise OSError(f"{response.status} {response.reason}")
         return json.loads(text)
@@ -55,13 +59,19 @@ class ChatClient:
         messages = [{"role": "system", "content": system}] if system else []
         messages += self.history
         messages.append({"role": "user", "content": prompt})
-        choice = self.chat(messages)["choices"][0]
-        if choice["finish_reason"] in ("length", "content_filter"):
+        reply = self.chat(messages)
+        try:
+            choice = reply["choices"][0]
+            text = choice["message"]["content"] or ""
+            if not isinstance(text, str):
+                text = "".join(part.get("text", "") for part in text if is_text(part))
+        except (KeyError, IndexError, TypeError) as error:
+            raise ValueError(f"{reply} has no answer") from error
+        if choice.get("finish_reason") in ("length", "content_filter"):
             raise ValueError(choice["finish_reason"])
-        self.history.extend(
-            [
-                messages[-1],
-                {"role": "assistant", "content": choice["message"]["content"]},
-            ]
-        )
-        return choice["message"]["content"]
+        self.history.extend([messages[-1], {"role": "assistant", "content": text}])
+        return text
+
+
+def is_text(part):
+    return part.get("type", "text") == "text"

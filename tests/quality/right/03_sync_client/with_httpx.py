@@ -43,11 +43,18 @@ class ChatClient:
         reply = self.chat(
             ([{"role": "system", "content": system}] if system else []) + asked
         )
-        choice = reply["choices"][0]
-        if choice["finish_reason"] == "length":
-            raise ValueError("half an answer: " + choice["message"]["content"])
-        self.history = [
-            *asked,
-            {"role": "assistant", "content": choice["message"]["content"]},
-        ]
+        self.history = [*asked, {"role": "assistant", "content": read(reply)}]
         return self.history[-1]["content"]
+
+
+def read(reply):
+    for choice in reply.get("choices") or []:
+        content = choice["message"]["content"]
+        if choice.get("finish_reason") in {"length", "content_filter", "error"}:
+            raise ValueError(f"half an answer: {content}")
+        if content is None:
+            raise ValueError("the model has nothing to say")
+        if isinstance(content, str):
+            return content
+        return "".join(part["text"] for part in content if part["type"] == "text")
+    raise ValueError(f"no answer, but {reply}")

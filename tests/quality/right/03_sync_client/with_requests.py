@@ -15,6 +15,11 @@ class ChatClient:
         self.timeout = timeout
         self.history = []
         self._session = requests.Session()
+        self._session.auth = self._sign
+
+    def _sign(self, request):
+        request.headers["Authorization"] = f"Bearer {self._key}"
+        return request
 
     def __enter__(self):
         return self
@@ -26,15 +31,16 @@ class ChatClient:
         self._session.close()
 
     def _send(self, method, path, body=None):
-        headers = {"Authorization": f"Bearer {self._key}"}
         response = self._session.request(
             method,
             self.base_url + path,
             json=body,
-            headers=headers,
             timeout=self.timeout,
+            allow_redirects=False,
         )
         response.raise_for_status()
+        if response.status_code >= 300:
+            raise requests.HTTPError("a redirect", response=response)
         return response.json()
 
     def chat(self, messages, **options):
@@ -50,9 +56,15 @@ class ChatClient:
     def ask(self, prompt, system=None):
         first = [{"role": "system", "content": system}] if system else []
         question = {"role": "user", "content": prompt}
-        choice = self.chat([*first, *self.history, question])["choices"][0]
+        reply = self.chat([*first, *self.history, question])
+        if not reply.get("choices"):
+            raise ValueError(f"no answer: {reply}")
+        choice = reply["choices"][0]
         text = choice["message"]["content"]
-        if choice["finish_reason"] == "length":
-            raise ValueError(f"cut off: {text}")
+        if choice.get("finish_reason") in ("length", "content_filter"):
+            raise ValueError(f"half an answer: {text}")
+        if isinstance(text, list):
+            text = "".join(part["text"] for part in text if part["type"] == "text")
+        text = text or ""
         self.history += [question, {"role": "assistant", "content": text}]
         return text

@@ -16,6 +16,7 @@ class ChatClient:
             base_url=base_url or os.environ.get("OPENAI_BASE_URL"),
             timeout=openai.Timeout(read, connect=connect),
             max_retries=0,
+            http_client=openai.DefaultHttpxClient(follow_redirects=False),
         )
         self.model = model or os.environ.get("OPENAI_MODEL")
         self.history = []
@@ -43,9 +44,14 @@ class ChatClient:
     def ask(self, prompt, system=None):
         question = {"role": "user", "content": prompt}
         start = [{"role": "system", "content": system}] if system else []
-        choice = self.chat(start + self.history + [question])["choices"][0]
-        if choice["finish_reason"] == "length":
+        choices = self.chat(start + self.history + [question]).get("choices")
+        if not choices:
+            raise ValueError("there is no answer")
+        if choices[0].get("finish_reason") in ("length", "content_filter"):
             raise ValueError("the answer was cut off")
-        answer = {"role": "assistant", "content": choice["message"]["content"]}
+        text = choices[0]["message"]["content"] or ""
+        if isinstance(text, list):
+            text = "".join(part["text"] for part in text if part["type"] == "text")
+        answer = {"role": "assistant", "content": text}
         self.history = [*self.history, question, answer]
-        return answer["content"]
+        return text

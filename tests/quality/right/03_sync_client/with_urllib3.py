@@ -47,9 +47,15 @@ class ChatClient:
         messages = [*self.history, {"role": "user", "content": prompt}]
         if system:
             messages = [{"role": "system", "content": system}, *messages]
-        choice = self.chat(messages)["choices"][0]
-        if choice["finish_reason"] == "length":
+        choices = self.chat(messages).get("choices", [])
+        if not choices:
+            raise ValueError("the server sent no choices")
+        if choices[0].get("finish_reason", "stop") in ("length", "content_filter"):
             raise ValueError("max_tokens was too small")
-        text = choice["message"]["content"]
+        text = choices[0]["message"]["content"]
+        if isinstance(text, list):
+            text = "".join([part["text"] for part in text if part["type"] == "text"])
+        if text is None:
+            text = ""
         self.history += [messages[-1], {"role": "assistant", "content": text}]
         return text
