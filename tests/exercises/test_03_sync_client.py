@@ -545,9 +545,17 @@ def test_conversation_of_yesterday(answer, server):
     yesterday = [{"role": "user", "content": "My name is Ada."}]
     yesterday += [{"role": "assistant", "content": "Hello Ada."}] * 999
     client = call(answer, "ChatClient")
-    client.history = list(yesterday)
-    text = call(client, "ask", "What is my name?")
     did = "client = ChatClient(); client.history = […]; client.ask('What is my name?')"
+    try:
+        client.history = list(yesterday)
+    except AttributeError as error:
+        expect(
+            False,
+            did=did,
+            saw=f"AttributeError: {error}; yesterday's conversation cannot go on",
+            expected="an attribute that the caller may set",
+        )
+    text = call(client, "ask", "What is my name?")
     expect(
         text == "Your name is Ada." and len(sent(server)["messages"]) == 1001,
         did=did,
