@@ -18,9 +18,14 @@ async def ask(client, model, prompt):
     response = await client.post("/chat/completions", json=body)
     response.raise_for_status()
     choice = response.json()["choices"][0]
-    if choice["finish_reason"] == "length":
+    if choice.get("finish_reason") in ("length", "content_filter"):
         raise ValueError("the answer was cut off")
-    return choice["message"]["content"]
+    text = choice["message"]["content"]
+    if isinstance(text, list):
+        text = "".join(part["text"] for part in text if part["type"] == "text")
+    if text is None:
+        raise ValueError("the answer has no text")
+    return text
 
 
 async def ask_all(
@@ -37,6 +42,8 @@ async def ask_all(
     url = setting(base_url, "OPENAI_BASE_URL")
     headers = {"Authorization": "Bearer " + setting(api_key, "OPENAI_API_KEY")}
     model = setting(model, "OPENAI_MODEL")
+    limits = httpx.Limits(max_connections=max_concurrency)
+    options = {"base_url": url, "headers": headers, "timeout": 30, "limits": limits}
     turns = enumerate(prompts)
     results = {}
 
@@ -50,7 +57,7 @@ async def ask_all(
                 on_done()
 
     async with (
-        httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client,
+        httpx.AsyncClient(**options) as client,
         asyncio.TaskGroup() as group,
     ):
         for _ in range(max_concurrency):

@@ -31,11 +31,17 @@ async def ask_all(
     async def ask(number, prompt):
         try:
             body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
-            response = await http.post(f"{base_url}/chat/completions", json=body)
+            response = await http.post(url, json=body)
             choice = response.raise_for_status().json()["choices"][0]
-            cut_off = choice["finish_reason"] == "length"
+            content = choice["message"]["content"] or []
+            parts = [{"type": "text", "text": content}]
+            if not isinstance(content, str):
+                parts = [part for part in content if part["type"] == "text"]
+            cut_off = choice.get("finish_reason") in ("length", "content_filter")
             answers[number] = (
-                EOFError("half an answer") if cut_off else choice["message"]["content"]
+                EOFError("half an answer, or none")
+                if cut_off or not parts
+                else "".join(part["text"] for part in parts)
             )
         except Exception as error:
             answers[number] = error
@@ -44,7 +50,12 @@ async def ask_all(
             if on_done is not None:
                 on_done()
 
-    http = httpx.AsyncClient(headers={"Authorization": f"Bearer {api_key}"}, timeout=60)
+    url = f"{base_url.removesuffix('/')}/chat/completions"
+    http = httpx.AsyncClient(
+        headers={"Authorization": f"Bearer {api_key}"},
+        timeout=60,
+        limits=httpx.Limits(max_connections=None),
+    )
     async with http, asyncio.TaskGroup() as group:
         for number, prompt in enumerate(prompts):
             await slots.acquire()
