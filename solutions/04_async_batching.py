@@ -48,8 +48,9 @@ async def ask_all(
 
     A call that fails leaves its exception in the place of its answer; the others go on.
     It fails if the connection does, with a status from 400 on, without a text in the
-    reply (null is none), or with half of one, whose finish_reason is "length" or
-    "content_filter". Any other finish_reason is a good end, and so is none.
+    reply (null is none), or with half of one: its finish_reason is "length",
+    "content_filter" or "error". Others, such as "eos_token", are good ends, and so is
+    none at all.
 
     prompts: any iterable, even of 10,000 texts: they never become as many tasks. If it
         raises an error itself, so does this, alone or in an ExceptionGroup.
@@ -123,15 +124,14 @@ async def _ask(
         # A redirect would take the key to another address.
         async with session.post(url, json=body, allow_redirects=False) as response:
             status, content = response.status, await response.read()
-            place = response.headers.get("Location", "")
+            place = response.headers.get("Location")
     except aiohttp.ClientError as error:
         problem = f"{type(error).__name__}: {error}"
     else:
         reply = _read(content)
-        if 200 <= status <= 299 and (answer := _answer_in(reply)) is not None:
+        if status // 100 == 2 and (answer := _answer_in(reply)) is not None:
             return answer
-        is_redirect = status // 100 == 3 and place
-        where = f" redirected to {_host_of(url, place)}:" if is_redirect else ""
+        where = f" redirected to {_host_of(url, place)}:" if place else ""
         raise CallError(f"{status}:{where} no answer in {str(reply)[:500]}", status)
     # Not inside `except`, and so not linked to aiohttp's own error: that has the
     # request's headers, and so the key, in its repr.

@@ -7,8 +7,9 @@ class ChatClient:
     """A conversation with a model, at any API that is compatible with OpenAI's.
 
     api_key, base_url, model: OPENAI_API_KEY, OPENAI_BASE_URL and OPENAI_MODEL of the
-        environment unless given. ValueError if the key is missing or empty. No part of
-        the key is in a repr. The address may end in a slash; its path stays as it is.
+        environment unless given. ValueError if key or address is missing or empty. No
+        part of the key is in a repr. The address may end in a slash; a path that it has
+        stays as it is.
     timeout: seconds to connect, and seconds of silence, for every request.
     history: all questions and answers so far, oldest first, as messages that have a
         role and a content only.
@@ -20,10 +21,13 @@ class ChatClient:
 
     Further, if you like:
     - history may be changed or replaced, to go on with a conversation of yesterday.
-    - A redirect is not followed, and is an error like a 4xx. A login in ~/.netrc does
-      not replace the key. After a timeout, too, the next call works.
+    - A redirect is not followed, and is an error like a 4xx. After a timeout, too, the
+      next call works.
+    - Spaces and line ends around the key come off; a key with one in it is a ValueError
+      that does not quote it. A login in ~/.netrc does not replace the key.
     - ask joins the texts of a content that is a list of parts. For a content of null it
-      returns "" or raises ValueError, and ValueError for a reply without an answer.
+      returns "" or raises ValueError. A reply without an answer, or without the list of
+      models, is a ValueError.
     """
 
     def __init__(
@@ -64,8 +68,8 @@ class ChatClient:
         """Ask something in the conversation so far, and return the answer's text.
 
         system: instructions that stand before all else; they are not kept in history.
-        ValueError for half an answer, whose finish_reason is "length" or
-        "content_filter"; any other word is a good end, and so is none.
+        ValueError for half an answer, whose finish_reason is "length", "content_filter"
+        or "error". Words such as "eos_token" are good ends, and so is none at all.
         A call that fails leaves history as it was.
         """
         # TODO 3

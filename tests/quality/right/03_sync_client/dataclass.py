@@ -1,6 +1,7 @@
 """A dataclass whose repr leaves out the key, and no Session until one is needed."""
 
 import os
+import string
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -19,8 +20,11 @@ class ChatClient:
         self.api_key = self.api_key or os.getenv("OPENAI_API_KEY")
         self.base_url = self.base_url or os.getenv("OPENAI_BASE_URL")
         self.model = self.model or os.getenv("OPENAI_MODEL")
-        if not self.api_key:
-            raise ValueError("an API key is needed")
+        if not self.api_key or not self.base_url:
+            raise ValueError("an API key and an address are needed")
+        self.api_key = self.api_key.strip()
+        if not set(self.api_key) <= set(string.ascii_letters + string.digits + "-_."):
+            raise ValueError("a key is letters, digits, dots and dashes")
 
     @cached_property
     def session(self):
@@ -66,7 +70,10 @@ class ChatClient:
                 self._url("/models"), timeout=self.timeout, allow_redirects=False
             )
         )
-        return list(map(lambda model: model["id"], listed["data"]))
+        try:
+            return list(map(lambda model: model["id"], listed["data"]))
+        except KeyError as error:
+            raise ValueError(f"no models in {listed}") from error
 
     def ask(self, prompt, system=None):
         messages = self.history.copy()
@@ -74,7 +81,12 @@ class ChatClient:
             messages.insert(0, {"role": "system", "content": system})
         messages.append({"role": "user", "content": prompt})
         match self.chat(messages):
-            case {"choices": [{"finish_reason": "length" | "content_filter"}, *_]}:
+            case {
+                "choices": [
+                    {"finish_reason": "length" | "content_filter" | "error"},
+                    *_,
+                ]
+            }:
                 raise ValueError("the answer is not complete")
             case {"choices": [{"message": {"content": str() as text}}, *_]}:
                 pass

@@ -11,7 +11,12 @@ class ChatClient:
         self.__key = api_key or os.environ.get("OPENAI_API_KEY")
         if not self.__key:
             raise ValueError("a key, please: OPENAI_API_KEY")
-        address = urlsplit(base_url or os.environ["OPENAI_BASE_URL"])
+        self.__key = self.__key.strip()
+        if not (self.__key.isascii() and self.__key.isprintable()) or " " in self.__key:
+            raise ValueError("the key has a character that no key has")
+        address = urlsplit(base_url or os.environ.get("OPENAI_BASE_URL", ""))
+        if not address.hostname:
+            raise ValueError("an address, please: OPENAI_BASE_URL")
         self.prefix = address.path.rstrip("/")
         self.model = model or os.environ.get("OPENAI_MODEL")
         self.history = []
@@ -53,7 +58,11 @@ class ChatClient:
         )
 
     def models(self):
-        return [model["id"] for model in self._call("GET", "/models")["data"]]
+        reply = self._call("GET", "/models")
+        try:
+            return [model["id"] for model in reply["data"]]
+        except LookupError as error:
+            raise ValueError(f"{reply} has no models") from error
 
     def ask(self, prompt, system=None):
         messages = [{"role": "system", "content": system}] if system else []
@@ -67,7 +76,7 @@ class ChatClient:
                 text = "".join(part.get("text", "") for part in text if is_text(part))
         except (KeyError, IndexError, TypeError) as error:
             raise ValueError(f"{reply} has no answer") from error
-        if choice.get("finish_reason") in ("length", "content_filter"):
+        if choice.get("finish_reason") in ("length", "content_filter", "error"):
             raise ValueError(choice["finish_reason"])
         self.history.extend([messages[-1], {"role": "assistant", "content": text}])
         return text

@@ -1,16 +1,22 @@
 """requests, and one method that sends and looks at the status."""
 
 import os
+import re
 
 import requests
 
 
 class ChatClient:
     def __init__(self, api_key=None, base_url=None, model=None, timeout=(3.05, 30)):
-        self._key = api_key or os.environ.get("OPENAI_API_KEY")
+        self._key = (api_key or os.environ.get("OPENAI_API_KEY") or "").strip()
         if not self._key:
             raise ValueError("set OPENAI_API_KEY")
-        self.base_url = (base_url or os.environ["OPENAI_BASE_URL"]).rstrip("/")
+        if not re.fullmatch("[!-~]+", self._key):
+            raise ValueError("this cannot be a key")
+        base_url = base_url or os.environ.get("OPENAI_BASE_URL")
+        if not base_url:
+            raise ValueError("set OPENAI_BASE_URL")
+        self.base_url = base_url.rstrip("/")
         self.model = model or os.environ.get("OPENAI_MODEL")
         self.timeout = timeout
         self.history = []
@@ -51,7 +57,10 @@ class ChatClient:
         )
 
     def models(self):
-        return [model["id"] for model in self._send("GET", "/models")["data"]]
+        reply = self._send("GET", "/models")
+        if "data" not in reply:
+            raise ValueError(f"no models: {reply}")
+        return [model["id"] for model in reply["data"]]
 
     def ask(self, prompt, system=None):
         first = [{"role": "system", "content": system}] if system else []
@@ -61,7 +70,7 @@ class ChatClient:
             raise ValueError(f"no answer: {reply}")
         choice = reply["choices"][0]
         text = choice["message"]["content"]
-        if choice.get("finish_reason") in ("length", "content_filter"):
+        if choice.get("finish_reason") in ("length", "content_filter", "error"):
             raise ValueError(f"half an answer: {text}")
         if isinstance(text, list):
             text = "".join(part["text"] for part in text if part["type"] == "text")

@@ -7,13 +7,16 @@ import openai
 
 class ChatClient:
     def __init__(self, api_key=None, base_url=None, model=None, timeout=(3.05, 30)):
-        api_key = api_key or os.environ.get("OPENAI_API_KEY")
-        if not api_key:
-            raise ValueError("no API key")
+        api_key = (api_key or os.environ.get("OPENAI_API_KEY", "")).strip()
+        base_url = base_url or os.environ.get("OPENAI_BASE_URL")
+        if not api_key or not base_url:
+            raise ValueError("no API key, or no address")
+        if any(ord(letter) not in range(33, 127) for letter in api_key):
+            raise ValueError("the API key has a letter that no header can hold")
         connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
         self._sdk = openai.OpenAI(
             api_key=api_key,
-            base_url=base_url or os.environ.get("OPENAI_BASE_URL"),
+            base_url=base_url,
             timeout=openai.Timeout(read, connect=connect),
             max_retries=0,
             http_client=openai.DefaultHttpxClient(follow_redirects=False),
@@ -39,7 +42,10 @@ class ChatClient:
         ).model_dump()
 
     def models(self):
-        return [model.id for model in self._sdk.models.list()]
+        names = [model.id for model in self._sdk.models.list()]
+        if not names:
+            raise ValueError("there are no models")
+        return names
 
     def ask(self, prompt, system=None):
         question = {"role": "user", "content": prompt}
@@ -47,7 +53,7 @@ class ChatClient:
         choices = self.chat(start + self.history + [question]).get("choices")
         if not choices:
             raise ValueError("there is no answer")
-        if choices[0].get("finish_reason") in ("length", "content_filter"):
+        if choices[0].get("finish_reason") in ("length", "content_filter", "error"):
             raise ValueError("the answer was cut off")
         text = choices[0]["message"]["content"] or ""
         if isinstance(text, list):

@@ -66,7 +66,7 @@ async def ask_all(
 
 def read(reply):
     match reply["choices"][0]:
-        case {"finish_reason": "length" | "content_filter" as reason}:
+        case {"finish_reason": "length" | "content_filter" | "error" as reason}:
             raise ValueError(reason)
         case {"message": {"content": str() as text}}:
             return text

@@ -18,7 +18,7 @@ async def ask(client, model, prompt):
     response = await client.post("/chat/completions", json=body)
     response.raise_for_status()
     choice = response.json()["choices"][0]
-    if choice.get("finish_reason") in ("length", "content_filter"):
+    if choice.get("finish_reason") in ("length", "content_filter", "error"):
         raise ValueError("the answer was cut off")
     text = choice["message"]["content"]
     if isinstance(text, list):

@@ -34,7 +34,7 @@ async def ask_all(
             model=model, messages=[{"role": "user", "content": prompt}]
         )
         choice = reply.choices[0].model_dump()
-        if choice.get("finish_reason") in ("length", "content_filter"):
+        if choice.get("finish_reason") in ("length", "content_filter", "error"):
             raise RuntimeError("cut off")
         content = choice["message"]["content"]
         if isinstance(content, list):

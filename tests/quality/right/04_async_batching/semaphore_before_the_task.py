@@ -37,7 +37,11 @@ async def ask_all(
             parts = [{"type": "text", "text": content}]
             if not isinstance(content, str):
                 parts = [part for part in content if part["type"] == "text"]
-            cut_off = choice.get("finish_reason") in ("length", "content_filter")
+            cut_off = choice.get("finish_reason") in (
+                "length",
+                "content_filter",
+                "error",
+            )
             answers[number] = (
                 EOFError("half an answer, or none")
                 if cut_off or not parts
