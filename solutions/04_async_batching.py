@@ -69,7 +69,9 @@ async def ask_all(
     - A prompt is read when its turn comes, so the file may be longer than the memory.
     - An error in on_done gets out, and no call stays under way.
     - A content that is a list of parts becomes the text of its text parts.
-    - A redirect is not followed: it is a failure. No exception shows the key.
+    - A redirect is not followed: it is a failure.
+    - A key with a space or a line end in it is a ValueError, and no exception shows the
+      key. A single text in the place of prompts is a TypeError.
     """
     if isinstance(prompts, str):
         raise TypeError("prompts must be several texts, and this is a single one")

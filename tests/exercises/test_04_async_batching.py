@@ -198,7 +198,7 @@ def test_never_more(answer, server):
     """Never more than max_concurrency calls are under way, as the server sees it."""
 
     async def open_at_first() -> None:
-        server.on(path="/v1/chat/completions").reply(latency=9.0)
+        server.on(path="/v1/chat/completions").reply(latency=0.5)
         coroutine = call(answer, "ask_all", questions(8), max_concurrency=2)
         await watch(server, asyncio.ensure_future(coroutine), 3, 20)
 
@@ -300,7 +300,7 @@ def test_slow_call_holds_nobody(answer, server):
             server.records, key=lambda record: "delay" not in record.fault
         )
         calls.cancel()
-        await asyncio.wait([calls])
+        await asyncio.wait([calls], timeout=0.5)
         return sum(
             slow.ended is not None and record.received > slow.ended for record in others
         )
@@ -337,7 +337,7 @@ def test_any_iterable(answer, server):
     """The prompts may come from a generator, none of them at all, and an error in it is
     not lost.
     """
-    prompts = questions(4)
+    prompts = [*questions(2), "", "Question 2"]  # an empty text is no end
 
     def four_questions():
         yield from prompts
@@ -345,7 +345,7 @@ def test_any_iterable(answer, server):
     results = run_async(call(answer, "ask_all", four_questions(), max_concurrency=1))
     expect(
         results == answers(prompts),
-        expected="four answers in the order of the generator",
+        expected="four answers in the order of the generator, also to the empty text",
     )
     results = run_async(call(answer, "ask_all", iter([])))
     expect(results == [], expected="no prompts, no answers: an empty list")
@@ -386,7 +386,7 @@ def test_few_tasks(answer, server):
         if calls.done():
             calls.result()  # raises what it ended with
         calls.cancel()
-        await asyncio.wait([calls])
+        await asyncio.wait([calls], timeout=0.5)
         return most
 
     most = run_async(scenario)
@@ -487,17 +487,19 @@ def test_settings(answer, server, monkeypatch):
     below 1, is a ValueError before anything is sent.
     """
     with MockServer(api_key="another-key-entirely") as other:
+        reply = fault.status(200, body=completion("HTTP is a protocol."))
+        other.on(path="/api/max/chat/completions").reply(reply)
         options = {
-            "base_url": other.base_url + "/",
+            "base_url": other.url + "/api/max/",
             "api_key": other.api_key,
             "model": "mock-large",
         }
         results = ask_despite_failures(answer, ["What is HTTP?"], **options)
         expect(
             kinds(results) == "text",
-            saw=f"{results}",
-            expected="an answer from the server that was given, with a slash at the "
-            "end of its address",
+            saw=f"{results}; requests: {[one.path for one in other.records]}",
+            expected="an answer from the server that was given, though there is a "
+            "slash at the end of its address",
         )
         model = json.loads(other.records[0].body)["model"]
         expect(model == "mock-large", saw=f"model {model}", expected="model mock-large")
@@ -638,7 +640,28 @@ def test_redirect(answer, server):
 
 @pytest.mark.points(1, further=True, hint="key")
 def test_key_in_no_exception(answer, server):
-    """No exception among the results shows the key, in whatever way the call failed."""
+    """No exception shows the key, in whatever way a call failed; a key that cannot be
+    one, and a single text as prompts, are refused before anything is sent.
+    """
+    for key in ("sk-7Qx9Vt2L\nw8Zr5", "sk-7Qx9Vt2L w8Zr5", "sk-7Qx9Vt2Lé"):
+        wanted = f"ValueError: a key cannot be {key!r}"
+        with expect_raises(answer, ValueError, expected=wanted) as caught:
+            run_async(call(answer, "ask_all", questions(2), api_key=key))
+        expect(
+            "7Qx9" not in str(caught.value),
+            saw="the key in the error, which ends up in a log",
+            expected="an error that does not quote it",
+        )
+    with expect_raises(
+        answer,
+        TypeError,
+        expected="TypeError: the letters of a single text are no prompts",
+        hint="where-to-begin",
+    ):
+        run_async(call(answer, "ask_all", "What is HTTP?"))
+    expect(
+        not server.records, saw=f"{len(server.records)} requests", expected="no request"
+    )
     key = "sk-7Qx9Vt2Lw8Zr5"
     once = {"x-should-retry": "false"}
     with MockServer(api_key=key) as keyed:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 
 import aiohttp
 
@@ -23,6 +24,10 @@ async def ask_all(
         raise ValueError(
             "an address, a key and a model are needed, and a limit of 1 or more"
         )
+    if not re.fullmatch("[!-~]+", key.strip()):
+        raise ValueError("a key is one word of ASCII")
+    if isinstance(prompts, str):
+        raise TypeError("prompts")
     queue = asyncio.Queue(max_concurrency)
     results = []
 
@@ -54,7 +59,7 @@ async def ask_all(
                 on_done and on_done()
 
     session = aiohttp.ClientSession(
-        headers={"Authorization": f"Bearer {key}"},
+        headers={"Authorization": f"Bearer {key.strip()}"},
         connector=aiohttp.TCPConnector(limit=0),
     )
     async with session, asyncio.TaskGroup() as group:

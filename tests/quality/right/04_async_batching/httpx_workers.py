@@ -39,8 +39,13 @@ async def ask_all(
 ):
     if max_concurrency < 1:
         raise ValueError("max_concurrency must be 1 or more")
+    if isinstance(prompts, str):
+        raise TypeError("one text is not several")
     url = setting(base_url, "OPENAI_BASE_URL")
-    headers = {"Authorization": "Bearer " + setting(api_key, "OPENAI_API_KEY")}
+    key = setting(api_key, "OPENAI_API_KEY").strip()
+    if not all("!" <= letter <= "~" for letter in key):
+        raise ValueError("this cannot be a key")
+    headers = {"Authorization": "Bearer " + key}
     model = setting(model, "OPENAI_MODEL")
     limits = httpx.Limits(max_connections=max_concurrency)
     options = {"base_url": url, "headers": headers, "timeout": 30, "limits": limits}

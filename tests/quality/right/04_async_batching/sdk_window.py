@@ -22,8 +22,12 @@ async def ask_all(
     model = model or os.environ.get("OPENAI_MODEL")
     if not all([api_key, base_url, model]):
         raise ValueError("a key, an address and a model are needed")
+    if not api_key.isascii() or len(api_key.split()) != 1:
+        raise ValueError("the key has letters that no key has")
+    if type(prompts) is str:
+        raise TypeError("a list of prompts, please")
     sdk = openai.AsyncOpenAI(
-        api_key=api_key,
+        api_key=api_key.strip(),
         base_url=base_url,
         max_retries=0,
         http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),

@@ -26,6 +26,11 @@ async def ask_all(
     api_key = api_key or os.getenv("OPENAI_API_KEY")
     if not (base_url and api_key and model):
         raise ValueError("OPENAI_BASE_URL, OPENAI_API_KEY, OPENAI_MODEL")
+    api_key = api_key.strip()
+    if any(not 32 < ord(letter) < 127 for letter in api_key):
+        raise ValueError("OPENAI_API_KEY has an odd character")
+    if isinstance(prompts, str | bytes):
+        raise TypeError(f"several prompts, not {type(prompts).__name__}")
     slots, answers = asyncio.Semaphore(max_concurrency), []
 
     async def ask(number, prompt):
