@@ -198,7 +198,7 @@ def test_never_more(answer, server):
     """Never more than max_concurrency calls are under way, as the server sees it."""
 
     async def open_at_first() -> None:
-        server.on(path="/v1/chat/completions").reply(latency=0.5)
+        server.on(path="/v1/chat/completions").reply(latency=0.3)
         coroutine = call(answer, "ask_all", questions(8), max_concurrency=2)
         await watch(server, asyncio.ensure_future(coroutine), 3, 20)
 
@@ -286,7 +286,7 @@ def test_as_many_as_allowed(answer, server):
 @pytest.mark.points(1, hint="concurrency")
 def test_slow_call_holds_nobody(answer, server):
     """While one call is slow, the others go on: a free place is taken at once."""
-    server.script(fault.delay(0.4))
+    server.script(fault.delay(1.0))
 
     async def scenario() -> int:
         calls = asyncio.ensure_future(
@@ -575,7 +575,7 @@ def test_prompts_are_read_in_turn(answer, server):
 @pytest.mark.points(1, further=True, hint="on-done")
 def test_error_in_on_done(answer, server):
     """An error in on_done gets out, and no call stays under way."""
-    server.script(fault.ok(), *[fault.delay(9.0)] * 3)
+    server.script(fault.ok(), fault.delay(9.0))
 
     def on_done() -> None:
         raise BrokenPipeError("nobody looks at the progress bar any more")
@@ -584,7 +584,7 @@ def test_error_in_on_done(answer, server):
         is_raised = False
         try:
             await call(
-                answer, "ask_all", questions(4), max_concurrency=2, on_done=on_done
+                answer, "ask_all", questions(2), max_concurrency=2, on_done=on_done
             )
         except* BrokenPipeError:  # alone, or in an ExceptionGroup
             is_raised = True
