@@ -15,6 +15,7 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -48,9 +49,9 @@ async def ask_all(
 
     A call that fails leaves its exception in the place of its answer; the others go on.
     It fails if the connection does, with a status from 400 on, without a text in the
-    reply (null is none), or with half of one: its finish_reason is "length",
-    "content_filter" or "error". Others, such as "eos_token", are good ends, and so is
-    none at all.
+    reply (null is none), with an "error" in the reply or in its choice, or with half an
+    answer, whose finish_reason is "length", "content_filter" or "error". Others, such
+    as "eos_token", are good ends, and so is none at all.
 
     prompts: any iterable, even of 10,000 texts: they never become as many tasks. If it
         raises an error itself, so does this, alone or in an ExceptionGroup.
@@ -126,34 +127,33 @@ async def _ask(
         # A redirect would take the key to another address.
         async with session.post(url, json=body, allow_redirects=False) as response:
             status, content = response.status, await response.read()
-            place = response.headers.get("Location")
     except aiohttp.ClientError as error:
         problem = f"{type(error).__name__}: {error}"
     else:
         reply = _read(content)
         if status // 100 == 2 and (answer := _answer_in(reply)) is not None:
             return answer
-        where = f" redirected to {_host_of(url, place)}:" if place else ""
+        where = _redirect_in(response)
         raise CallError(f"{status}:{where} no answer in {str(reply)[:500]}", status)
     # Not inside `except`, and so not linked to aiohttp's own error: that has the
     # request's headers, and so the key, in its repr.
     raise CallError(problem)
 
 
-def _host_of(url: str, place: str) -> str | None:
-    """Return the host to which a redirect leads; None if it cannot be read."""
-    try:
-        return urlsplit(urljoin(url, place)).hostname
-    except ValueError:
-        return None
+def _redirect_in(response: aiohttp.ClientResponse) -> str:
+    """Return the words for a redirect, which name its host; "" if there is none."""
+    with suppress(KeyError, ValueError):  # no Location, or what is no address
+        place = urljoin(str(response.url), response.headers["Location"])
+        return f" redirected to {urlsplit(place).hostname}:"
+    return ""
 
 
 def _read(content: bytes) -> Any:
-    """Return the JSON of a reply, or its text if it is none."""
+    """Return the JSON of a reply, or the bytes if they are none."""
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
-        return content.decode("utf-8", "replace")
+        return content
 
 
 def _answer_in(reply: Any) -> str | None:

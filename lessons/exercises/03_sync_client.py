@@ -26,8 +26,8 @@ class ChatClient:
     - Spaces and line ends around the key come off; a key with one in it is a ValueError
       that does not quote it. A login in ~/.netrc does not replace the key.
     - ask joins the texts of a content that is a list of parts. For a content of null it
-      returns "" or raises ValueError. A reply without an answer, or without the list of
-      models, is a ValueError.
+      returns "" or raises ValueError. A reply without an answer, with an "error" in it
+      or in its choice, or without the list of models, is a ValueError.
     """
 
     def __init__(

@@ -16,9 +16,9 @@ async def ask_all(
 
     A call that fails leaves its exception in the place of its answer; the others go on.
     It fails if the connection does, with a status from 400 on, without a text in the
-    reply (null is none), or with half of one: its finish_reason is "length",
-    "content_filter" or "error". Others, such as "eos_token", are good ends, and so is
-    none at all.
+    reply (null is none), with an "error" in the reply or in its choice, or with half an
+    answer, whose finish_reason is "length", "content_filter" or "error". Others, such
+    as "eos_token", are good ends, and so is none at all.
 
     prompts: any iterable, even of 10,000 texts: they never become as many tasks. If it
         raises an error itself, so does this, alone or in an ExceptionGroup.

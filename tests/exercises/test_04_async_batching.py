@@ -24,9 +24,14 @@ def answers(prompts: list[str]) -> list[str]:
     return [f"This is a mock answer to: {prompt}" for prompt in prompts]
 
 
-def completion(text: object, finish_reason: str | None = "stop") -> dict:
-    """Return the body of a reply with this answer; None is for no finish_reason."""
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}}
+def completion(
+    text: object, finish_reason: str | None = "stop", **choice: object
+) -> dict:
+    """Return the body of a reply with this answer; None is for no finish_reason.
+
+    choice: more fields of the choice.
+    """
+    choice |= {"index": 0, "message": {"role": "assistant", "content": text}}
     if finish_reason:
         choice["finish_reason"] = finish_reason
     return {"object": "chat.completion", "choices": [choice]}
@@ -158,6 +163,7 @@ def test_no_answer(answer, server):
     """
     once = {"x-should-retry": "false"}  # the official package asks again otherwise
     empty = {"object": "chat.completion", "choices": []}
+    failed = {"error": {"message": "overloaded"}}
     replies = [
         ("the status is 503", fault.status(503, body=completion("1"), headers=once)),
         ("half an answer", fault.status(200, body=completion("2", "length"))),
@@ -165,6 +171,8 @@ def test_no_answer(answer, server):
             "the service cut it",
             fault.status(200, body=completion("3", "content_filter")),
         ),
+        ("an error beside it", fault.status(200, body=completion("5") | failed)),
+        ("an error in the choice", fault.status(200, body=completion("6", **failed))),
         ("it broke down", fault.status(200, body=completion("4", "error"))),
         ("there are no choices", fault.status(200, body=empty)),
         ("the content is null", fault.status(200, body=completion(None))),
@@ -172,7 +180,7 @@ def test_no_answer(answer, server):
         ("a good end: no word", fault.status(200, body=completion("8", None))),
     ]
     server.script(*[reply for _, reply in replies])
-    prompts = questions(8)
+    prompts = questions(len(replies))
     results = ask_despite_failures(answer, prompts, max_concurrency=1)
     asked = [json.loads(one.body)["messages"][-1]["content"] for one in server.records]
     for number, (told, _) in enumerate(replies):
@@ -180,7 +188,7 @@ def test_no_answer(answer, server):
         last = max(
             (n for n, one in enumerate(asked) if one == prompts[number]), default=0
         )
-        told = replies[min(last, 7)][0]
+        told = replies[min(last, len(replies) - 1)][0]
         result = kinds(results[number : number + 1])
         is_good = told.startswith("a good end")
         expect(

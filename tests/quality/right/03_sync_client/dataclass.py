@@ -81,6 +81,8 @@ class ChatClient:
             messages.insert(0, {"role": "system", "content": system})
         messages.append({"role": "user", "content": prompt})
         match self.chat(messages):
+            case {"error": error} | {"choices": [{"error": error}, *_]}:
+                raise ValueError(error)
             case {
                 "choices": [
                     {"finish_reason": "length" | "content_filter" | "error"},

@@ -71,6 +71,8 @@ class ChatClient:
         reply = self.chat(messages)
         try:
             choice = reply["choices"][0]
+            if reply.get("error") or choice.get("error"):
+                raise KeyError("error")
             text = choice["message"]["content"] or ""
             if not isinstance(text, str):
                 text = "".join(part.get("text", "") for part in text if is_text(part))

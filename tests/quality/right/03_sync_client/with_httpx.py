@@ -53,6 +53,8 @@ class ChatClient:
 
 def read(reply):
     for choice in reply.get("choices") or []:
+        if "error" in reply or "error" in choice:
+            break
         content = choice["message"]["content"]
         if choice.get("finish_reason") in {"length", "content_filter", "error"}:
             raise ValueError(f"half an answer: {content}")

@@ -69,6 +69,8 @@ class ChatClient:
         if not reply.get("choices"):
             raise ValueError(f"no answer: {reply}")
         choice = reply["choices"][0]
+        if "error" in reply or "error" in choice:
+            raise ValueError(f"an error: {reply}")
         text = choice["message"]["content"]
         if choice.get("finish_reason") in ("length", "content_filter", "error"):
             raise ValueError(f"half an answer: {text}")

@@ -50,8 +50,9 @@ class ChatClient:
     def ask(self, prompt, system=None):
         question = {"role": "user", "content": prompt}
         start = [{"role": "system", "content": system}] if system else []
-        choices = self.chat(start + self.history + [question]).get("choices")
-        if not choices:
+        reply = self.chat(start + self.history + [question])
+        choices = reply.get("choices")
+        if not choices or reply.get("error") or choices[0].get("error"):
             raise ValueError("there is no answer")
         if choices[0].get("finish_reason") in ("length", "content_filter", "error"):
             raise ValueError("the answer was cut off")

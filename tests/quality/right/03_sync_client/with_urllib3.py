@@ -54,9 +54,10 @@ class ChatClient:
         messages = [*self.history, {"role": "user", "content": prompt}]
         if system:
             messages = [{"role": "system", "content": system}, *messages]
-        choices = self.chat(messages).get("choices", [])
-        if not choices:
-            raise ValueError("the server sent no choices")
+        reply = self.chat(messages)
+        choices = reply.get("choices", [])
+        if not choices or any("error" in one for one in (reply, choices[0])):
+            raise ValueError("the server sent no answer")
         if choices[0].get("finish_reason", "stop") in (
             "length",
             "content_filter",

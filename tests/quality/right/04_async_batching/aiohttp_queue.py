@@ -70,7 +70,11 @@ async def ask_all(
 
 
 def read(reply):
+    if reply.get("error"):
+        raise ValueError(reply["error"])
     match reply["choices"][0]:
+        case {"error": error}:
+            raise ValueError(error)
         case {"finish_reason": "length" | "content_filter" | "error" as reason}:
             raise ValueError(reason)
         case {"message": {"content": str() as text}}:

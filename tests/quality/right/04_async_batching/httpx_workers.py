@@ -17,7 +17,10 @@ async def ask(client, model, prompt):
     body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
     response = await client.post("/chat/completions", json=body)
     response.raise_for_status()
-    choice = response.json()["choices"][0]
+    reply = response.json()
+    choice = reply["choices"][0]
+    if "error" in reply or "error" in choice:
+        raise ValueError(f"an error: {reply}")
     if choice.get("finish_reason") in ("length", "content_filter", "error"):
         raise ValueError("the answer was cut off")
     text = choice["message"]["content"]

@@ -38,6 +38,8 @@ async def ask_all(
             model=model, messages=[{"role": "user", "content": prompt}]
         )
         choice = reply.choices[0].model_dump()
+        if "error" in {*choice, *reply.model_dump()}:
+            raise RuntimeError(f"an error: {reply}")
         if choice.get("finish_reason") in ("length", "content_filter", "error"):
             raise RuntimeError("cut off")
         content = choice["message"]["content"]

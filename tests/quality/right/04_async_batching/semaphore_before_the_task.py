@@ -37,7 +37,8 @@ async def ask_all(
         try:
             body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
             response = await http.post(url, json=body)
-            choice = response.raise_for_status().json()["choices"][0]
+            reply = response.raise_for_status().json()
+            choice = reply["choices"][0]
             content = choice["message"]["content"] or []
             parts = [{"type": "text", "text": content}]
             if not isinstance(content, str):
@@ -49,7 +50,7 @@ async def ask_all(
             )
             answers[number] = (
                 EOFError("half an answer, or none")
-                if cut_off or not parts
+                if cut_off or not parts or "error" in {*reply, *choice}
                 else "".join(part["text"] for part in parts)
             )
         except Exception as error:
