@@ -14,10 +14,10 @@ import asyncio
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -133,18 +133,17 @@ async def _ask(
         reply = _read(content)
         if status // 100 == 2 and (answer := _answer_in(reply)) is not None:
             return answer
-        where = _redirect_in(response)
+        where = _redirect_in(response.headers)
         raise CallError(f"{status}:{where} no answer in {str(reply)[:500]}", status)
     # Not inside `except`, and so not linked to aiohttp's own error: that has the
     # request's headers, and so the key, in its repr.
     raise CallError(problem)
 
 
-def _redirect_in(response: aiohttp.ClientResponse) -> str:
+def _redirect_in(headers: Mapping[str, str]) -> str:
     """Return the words for a redirect, which name its host; "" if there is none."""
     with suppress(KeyError, ValueError):  # no Location, or what is no address
-        place = urljoin(str(response.url), response.headers["Location"])
-        return f" redirected to {urlsplit(place).hostname}:"
+        return f" redirected to {urlsplit(headers['Location']).hostname or 'itself'}:"
     return ""
 
 
