@@ -441,18 +441,18 @@ def test_timeout(answer, server):
 @pytest.mark.points(1, further=True, hint="base-url")
 def test_base_url(answer, server):
     """base_url may have a path, which stays, and may end in a slash."""
-    server.on(path="/team/agents").reply(fault.status(200, body=[]))
-    server.on(path="/team/agents/7").reply(fault.status(200, body={"id": 7}))
-    for base in (server.url + "/team", server.url + "/team/"):
+    server.on(path="/team-x/agents").reply(fault.status(200, body=[]))
+    server.on(path="/team-x/agents/7").reply(fault.status(200, body={"id": 7}))
+    for base in (server.url + "/team-x", server.url + "/team-x/"):
         before = len(server.records)
         api = call(answer, "AgentsAPI", base, server.api_key)
         for method, arguments in (("list", ()), ("get", (7,)), ("delete", (7,))):
             attempt(api, method, *arguments)
         paths = [record.path for record in server.records[before:]]
         expect(
-            paths == ["/team/agents", "/team/agents/7", "/team/agents/7"],
+            paths == ["/team-x/agents", "/team-x/agents/7", "/team-x/agents/7"],
             saw=f"the server was asked for {', '.join(paths) or 'nothing'}",
-            expected="/team/agents, then /team/agents/7 twice: the agents are below "
+            expected="/team-x/agents, then /team-x/agents/7 twice: the agents are below "
             "base_url",
         )
     api = call(answer, "AgentsAPI", server.url + "/", server.api_key)
