@@ -452,8 +452,8 @@ def test_base_url(answer, server):
         expect(
             paths == ["/team-x/agents", "/team-x/agents/7", "/team-x/agents/7"],
             saw=f"the server was asked for {', '.join(paths) or 'nothing'}",
-            expected="/team-x/agents, then /team-x/agents/7 twice: the agents are below "
-            "base_url",
+            expected="/team-x/agents, then /team-x/agents/7 twice: the agents are "
+            "below base_url",
         )
     api = call(answer, "AgentsAPI", server.url + "/", server.api_key)
     found, error = attempt(api, "list")
