@@ -19,8 +19,8 @@ class AgentsAPI:
     base_url: as in http://127.0.0.1:8000; the agents are at /agents below it.
     token: sent as bearer token with every request to this service, and to no other one.
         Blanks and line breaks around it are taken off. If nothing is left, or it is
-        None, there is no client, but a ValueError. No address, repr or error shows the
-        token, or a part of it.
+        None, there is no client, but a ValueError. No address, repr, error or output
+        shows the token, or a part of it.
     Every request has a timeout. Every method raises PermissionError for a 401 or 403,
     ValueError with the server's message for a 422, and requests.HTTPError, or what your
     library has in its place, for any other refusal: a 400, a 429 (too many requests), a
