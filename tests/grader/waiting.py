@@ -3,7 +3,7 @@
 import gc
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from mock_server import MockServer, fault
@@ -51,13 +51,18 @@ def waits_for_ever(
     return None in timeouts
 
 
-def _clients(port: int) -> Iterator[socket.socket]:
-    """Yield the open sockets of this process that are connected to a port."""
-    for thing in gc.get_objects():
-        if issubclass(type(thing), socket.socket) and thing.family == socket.AF_INET:
-            try:
-                is_client = thing.getpeername()[1] == port
-            except OSError:  # closed, or a server's that listens
-                continue
-            if is_client:
-                yield thing
+def _clients(port: int) -> list[socket.socket]:
+    """Return the open sockets of this process that are connected to a port."""
+    for generation in range(3):  # a socket is mostly among the youngest objects
+        things = gc.get_objects(generation)
+        found = [thing for thing in things if type(thing) is socket.socket]
+        if clients := [one for one in found if _is_connected(one, port)]:
+            return clients
+    return []
+
+
+def _is_connected(one: socket.socket, port: int) -> bool:
+    try:
+        return one.family == socket.AF_INET and one.getpeername()[1] == port
+    except OSError:  # closed, or a server's that listens
+        return False
