@@ -156,8 +156,8 @@ def test_delete(answer, server):
 @pytest.mark.points(1, hint="which-exception")
 @pytest.mark.limit(10)  # for who waits and asks again after a 502 or 429
 def test_other_refusals(answer, server):
-    """Any other refusal, whatever is called, is an error of its own kind, an HTTPError;
-    and a page in the place of an agent is an error.
+    """Any other refusal, whatever is called, is an HTTPError, and a web page in the
+    place of an agent is an error.
     """
     api = make_api(answer, server)
     no_json = (
@@ -212,8 +212,8 @@ def test_missing_agent(answer, server):
 @pytest.mark.points(1, hint="which-exception")
 @pytest.mark.limit(10)  # for a busy machine
 def test_not_allowed(answer, server):
-    """A token that the server does not accept (401), or accepts and does not allow this
-    (403), is a PermissionError, whatever is called; no error shows the token.
+    """A 401 (who are you?) or 403 (you may not) is a PermissionError, whatever is
+    called, and does not show the token.
     """
     agent = add_agent(server, "Ada")
     first = make_api(answer, server)
@@ -350,15 +350,13 @@ def test_no_token_in_repr(answer, server, capsys, caplog):
 @pytest.mark.points(1, hint="redirect")
 @pytest.mark.limit(10)  # for a busy machine
 def test_redirect(answer, server):
-    """A redirect is an error and is not followed, whatever is called: on the way a POST
-    becomes a GET, or the token goes to somebody else.
-    """
+    """A redirect is an error and is not followed, whatever is called."""
     agent = add_agent(server, "Eve")
     api = make_api(answer, server)
     with MockServer() as other:
         for code, place, target in (
-            (302, "server", server.url),
             (307, "other", other.url),
+            (302, "server", server.url),
         ):
             made_other = "other = MockServer().start(); " * (place == "other")
             headers = {"Location": target + "/agents/1"}
@@ -464,6 +462,7 @@ def test_base_url(answer, server):
         for method, arguments in (("list", ()), ("get", (7,)), ("delete", (7,))):
             attempt(api, method, *arguments)
         paths = [record.path for record in server.records[before:]]
+        log.function = type(api)  # "your line" is the class
         expect(
             paths == ["/team-x/agents", "/team-x/agents/7", "/team-x/agents/7"],
             saw=f"the server was asked for {', '.join(paths) or 'nothing'}",
