@@ -21,8 +21,9 @@ def get_json(
     empty one, a ValueError that shows its content type and its first characters. JSON
     that is labelled as something else, such as text/plain, may be taken or refused.
 
-    Further: JSON is UTF-8, also if the reply names another charset, or none; and the
-    dict params belongs to the caller, so it stays as it is.
+    Further, if you like:
+    - JSON is UTF-8, also if the reply names another charset, or none.
+    - The dict params belongs to the caller, so it stays as it is.
     """
     with requests.Session() as session:
         return _parse(_get(session, url, params, timeout))
@@ -37,9 +38,11 @@ def fetch_all(url: str, params: dict[str, Any] | None = None) -> list[Any]:
     timeout.
     Raises what get_json raises, with the same message, for a later page too.
 
-    Further: any number of pages, thousands too; an address that is relative to its
-    page, which may be on another server; a ValueError for a page that is neither a list
-    nor such an object, and for pages that lead back to one of them.
+    Further, if you like:
+    - There may be any number of pages, thousands too.
+    - An address may be relative to its page, which may be on another server.
+    - A page that is neither a list nor such an object is a ValueError, and so are pages
+      that lead back to one of them.
     """
     items: list[Any] = []
     seen = set()

@@ -27,12 +27,14 @@ class AgentsAPI:
     404 where no id was sent, or a redirect, which is not followed. A web page in the
     place of an agent is an error too.
 
-    Further: base_url may have a path, as in http://127.0.0.1:8000/team, and a slash at
-    its end; a token that no header can carry, with a line break or 中 inside, is a
-    ValueError when the client is made; a login in ~/.netrc never takes the place of the
-    token; nor do errors of your library that yours come from show it; a 422 without a
-    message is a ValueError that shows the start of the body; and what is given is sent,
-    also None and "", and no field at all.
+    Further, if you like:
+    - base_url may have a path, as http://127.0.0.1:8000/team has, and end in a slash.
+    - A token that no header can carry, with a line break or 中 inside, is a ValueError
+      when the client is made.
+    - A login in ~/.netrc never takes the place of the token.
+    - An error of your library that one of yours comes from does not show it either.
+    - A 422 without a message is a ValueError that shows the start of the body.
+    - What is given is sent: None and "" too, and also no field at all.
     """
 
     def __init__(self, base_url: str, token: str) -> None:
