@@ -160,11 +160,11 @@ def test_timeout(answer, server):
     """After the seconds of silence there is a timeout error; a slow reply that is never
     silent so long is none.
     """
-    server.script(fault.drip(5, 0.1))
-    user = call(answer, "get_json", server.url + "/users/python", timeout=0.35)
+    server.script(fault.drip(10, 0.08))
+    user = call(answer, "get_json", server.url + "/users/python", timeout=0.7)
     expect(
         user["login"] == "python",
-        expected="the user python: the server was never silent for 0.35 s",
+        expected="the user python: the server was never silent for 0.7 s",
     )
     server.on(path="/users/python").reply(fault.delay(1.5))
     wanted = "requests.Timeout, or your library's own timeout error, after 0.1 s"
@@ -357,6 +357,7 @@ def test_error_on_the_second_page(answer, server):
 
 
 @pytest.mark.points(1, hint="timeout")
+@pytest.mark.limit(10)  # for a busy machine
 def test_timeout_of_a_later_page(answer, server):
     """Every request of fetch_all has a timeout, also for a later page."""
     url = server.url + "/search/repositories?q=robot&per_page=20"

@@ -10,7 +10,7 @@ from mock_server import MockServer, fault
 
 from .diagnosis import NotRight
 
-_LATE = 1.0  # seconds that the reply comes late if nobody breaks the connection
+_LATE = 1.5  # seconds that the reply comes late if nobody breaks the connection
 
 
 def waits_for_ever(
