@@ -22,6 +22,7 @@ WRONG = {
     "06_retry_decorator": ("def parse_retry_after(value, now=None): return 1.5", True),
     "07_sse_streaming": ("def iter_sse(chunks): return iter([])", True),
     "08_rate_limiter": ("RateLimiter.acquire = lambda self: None", False),
+    "09_many_apis": ("async def run_batch(*a, **k): return {}", True),
 }
 
 
