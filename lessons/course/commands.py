@@ -44,8 +44,9 @@ You have solved every exercise of this course: {points} points.
 
 You began with one GET. Now you have written a client for LLM APIs yourself. It
 keeps its key secret, makes many calls at once, tries again when that helps,
-shows an answer word by word, and stays inside a rate limit. You saw each of
-these fail before you made it work. Congratulations.
+shows an answer word by word, stays inside a rate limit and a budget, and loses
+nothing when it is killed. You saw each of these fail before you made it work.
+Congratulations.
 
 Use it on a real API: README.md says how, under "Use a real API"."""
 
