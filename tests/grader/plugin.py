@@ -189,7 +189,8 @@ class Grading:
             return None
         test, stem = _describe(pyfuncitem), given.stem
         if final := self.final.get(stem):
-            self._fail(pyfuncitem, final._replace(title=test.title, points=test.points))
+            own = {"points": test.points, "is_further": test.is_further}
+            self._fail(pyfuncitem, final._replace(title=test.title, **own))
         wanted = inspect.signature(pyfuncitem.obj).parameters
         arguments = {name: pyfuncitem.funcargs[name] for name in wanted}
         marker = pyfuncitem.get_closest_marker("limit")
