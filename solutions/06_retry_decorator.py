@@ -12,7 +12,6 @@ import functools
 import inspect
 import random
 import re
-import ssl
 import sys
 import threading
 import time
@@ -86,7 +85,7 @@ def parse_retry_after(value: str | None, now: float | None = None) -> float | No
     return None if date is None else max(0.0, date - now)
 
 
-def _parse_date(value: str, now: float) -> int | None:
+def _parse_date(value: str, now: float) -> float | None:
     """Return an HTTP-date in seconds since 1970, or None for what is none.
 
     Neither the time zone of this machine nor its language has a part in it.
@@ -109,8 +108,9 @@ def _parse_date(value: str, now: float) -> int | None:
     except ValueError:  # February 30, or the year 0
         return None
     zone = found.groupdict().get("zone") or "+0000"
-    ahead = int(f"{zone[0]}1") * (int(zone[1:3]) * 60 + int(zone[3:])) * 60  # of GMT
-    return calendar.timegm((year, month, day, hour, minute, second)) - ahead
+    ahead = datetime.datetime.strptime(zone, "%z").utcoffset()  # of GMT
+    seconds = calendar.timegm((year, month, day, hour, minute, second))
+    return seconds - ahead.total_seconds()
 
 
 def retry_on_error(
@@ -165,15 +165,14 @@ def retry_on_error(
     )
 
     def decorate(function: Function) -> Function:
-        if not callable(function):
-            raise TypeError(f"only a function can be repeated, not {function!r}")
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(
-            function
-        ):
+        is_generator = inspect.isgeneratorfunction(function)
+        if is_generator or inspect.isasyncgenfunction(function):
             raise TypeError(
                 f"{function!r} is a generator, which fails while it is read, when its "
                 "call is over: repeat a function that reads it"
             )
+        if not callable(function):
+            raise TypeError(f"only a function can be repeated, not {function!r}")
         repeated = _repeat(function, exceptions, policy, sleep)
         if not inspect.iscoroutinefunction(function):
             return repeated
@@ -200,9 +199,7 @@ class _Policy:
     budget: "RetryBudget | None"
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if name in ("dice", "budget"):
-                continue
+        for name, value in list(vars(self).items())[:5]:  # the numbers
             if not value >= 0:  # also for nan, which is not below 0
                 raise ValueError(f"{name} must be 0 or more, not {value!r}")
 
@@ -223,7 +220,7 @@ class _Waits:
     def after(self, error: Exception) -> float | None:
         """Return the seconds to wait after an error, or None to give up."""
         policy = self.policy
-        if _is_about_a_certificate(error):  # it is as wrong the next time
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):  # it is as wrong the next time
             return None
         if policy.budget is not None and not policy.budget.count_failure():
             return None
@@ -244,15 +241,6 @@ class _Waits:
         self._waited += wait
         self._delay = min(self._delay * policy.backoff_factor, policy.max_delay)
         return wait
-
-
-def _is_about_a_certificate(error: BaseException) -> bool:
-    """Say whether an error, or one below it, is about a server's certificate."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return True
-    below = (*error.args, getattr(error, "reason", None), error.__cause__)
-    errors = [part for part in below if isinstance(part, BaseException)]
-    return any(_is_about_a_certificate(part) for part in errors)
 
 
 def _repeat(

@@ -239,17 +239,13 @@ def test_explanation(answer, server):
         saw=f"(status, code, request_id, retry_after) = {facts}",
         expected=f"{wanted}",
     )
-    error = raised(
-        answer,
-        server,
-        fault.status(404, body={"message": "no user n-3372"}),
-        "NotFoundError",
-    )
-    expect(
-        "no user n-3372" in str(error),
-        saw=f"{error}",
-        expected="the server's words also from {'message': …}",
-    )
+    for body in ({"message": "no user n-3372"}, {"error": "no user n-3372"}):
+        error = raised(answer, server, fault.status(404, body=body), "NotFoundError")
+        expect(
+            "no user n-3372" in str(error),
+            saw=f"{error}",
+            expected=f"the server's words also from {body}",
+        )
     broken = fault.status(
         500, body={"error": {"message": "no disk n-3373", "code": "disk_full"}}
     )

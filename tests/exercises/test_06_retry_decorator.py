@@ -309,11 +309,14 @@ def test_date(answer, server, far_east):
     check(answer, last, 10, why, now=NEW_YEAR - 11)
     first = "Thu, 01 Jan 1970 00:01:40 GMT"
     check(answer, first, 100, "now=0.0 is a moment too, the first of 1970", now=0.0)
-    log.steps.clear()
-    seen = call(answer, "parse_retry_after", formatdate(time.time() + 100, usegmt=True))
-    expect(
-        seen is not None and 90 <= seen <= 101, expected="about 100.0 seconds from now"
-    )
+    for now in ({}, {"now": None}):
+        log.steps.clear()
+        text = formatdate(time.time() + 100, usegmt=True)
+        seen = call(answer, "parse_retry_after", text, **now)
+        expect(
+            seen is not None and 90 <= seen <= 101,
+            expected="about 100.0 seconds from now",
+        )
     past = "time.sleep() of a number below 0 raises, and the real error is lost"
     for now in ({"now": MOMENT + 3600}, {}):
         check(answer, USUAL, 0, f"it is over. {past}", hint="never-negative", **now)
@@ -536,7 +539,7 @@ def calls_at_once(answer: Any, kind: str) -> tuple[list[int], list[float]]:
         tried[name] += 1
         if tried[name] == 1:
             with suppress(threading.BrokenBarrierError):
-                together.wait(1)  # so that all three have begun
+                together.wait(3)  # so that all three have begun
         raise Busy(tried[name])
 
     def sleep(seconds: float) -> None:
@@ -571,7 +574,10 @@ def calls_at_once(answer: Any, kind: str) -> tuple[list[int], list[float]]:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(2)
+            thread.join(4)
+        saw = "a second call begins only when the first has ended"
+        expected = "three calls at the same time, none of which waits for another"
+        expect(not together.broken, saw=saw, expected=expected)
     else:
         work_async.__name__, sleep_async.__name__ = "work", "sleep"
         function = retried(
@@ -983,6 +989,10 @@ def test_budget_is_shared(answer, server):
     for kind in KINDS:
         why = "another function has spent the budget; the server gets one try, not ten"
         check_left(answer, budget, 1, why, kind=kind)
+    for tokens in (1, 1.5):  # they are no more than half after the first failure
+        log.steps.clear()
+        small = call(answer, "RetryBudget", tokens)
+        check_left(answer, small, 1, f"{tokens - 1} of {tokens} tokens are left")
     log.steps[:] = ["other = RetryBudget(4)"]
     check_left(answer, other, 2, "another budget has its own tokens, 4, and half is 2")
     log.steps.clear()
