@@ -17,7 +17,7 @@ import requests
 from requests.exceptions import ChunkedEncodingError, InvalidHeader
 from urllib3.exceptions import ReadTimeoutError
 
-TIMEOUT = (3.05, 30.0)  # seconds to connect, and of silence
+TIMEOUT = 30.0  # seconds to connect, and of silence
 
 
 class APIError(Exception):
@@ -149,7 +149,7 @@ def raise_for_error(response: requests.Response) -> None:
     code = None if facts.get("code") is None else str(facts["code"])
     error_class = _class_for(response.status_code, code, facts.get("type"))
     message = _words_in(part) or f"{response.status_code}: {_start_of(response)!r}"
-    if 300 <= response.status_code <= 399 and "Location" in response.headers:
+    if response.is_redirect:
         message = f"{response.status_code}: redirected to {_host_of(response)}"
     raise _error(error_class, response, message, code)
 
@@ -174,8 +174,9 @@ def call(method: str, url: str, **kwargs: Any) -> requests.Response:
     # A redirect would take the key and the body to another address.
     kwargs.setdefault("allow_redirects", False)
     names = [str(name).lower() for name in kwargs.get("headers") or ()]
-    if "authorization" in names and not kwargs.get("auth"):
-        kwargs["auth"] = lambda request: request  # or a login in ~/.netrc replaces it
+    if "authorization" in names:
+        # Or a login in ~/.netrc replaces it.
+        kwargs["auth"] = kwargs.get("auth") or _leave_as_it_is
     try:
         response = requests.request(method, url, **kwargs)
         _ = response.content  # with stream=True, the body arrives only now
@@ -190,6 +191,11 @@ def call(method: str, url: str, **kwargs: Any) -> requests.Response:
         response.encoding = None  # or .json() believes a wrong charset in the header
         return response
     raise _class_for_exception(cause)(f"{type(cause).__name__}: {cause}") from cause
+
+
+def _leave_as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Return a request: what may stand for auth, and adds nothing."""
+    return request
 
 
 def _class_for_exception(cause: Exception) -> type[APIError]:
@@ -231,16 +237,13 @@ def _error(
 
 def _error_inside(body: Any) -> Any:
     """Return the part of a success's JSON that reports an error; None if none does."""
-    if not isinstance(body, dict):
-        return None
-    if body.get("error") or body.get("object") == "error" or body.keys() == {"detail"}:
-        return body
-    choices = body.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    if not isinstance(choice, dict):
-        return None
-    is_bad = choice.get("error") or choice.get("finish_reason") == "error"
-    return choice if is_bad else None
+    choices = body.get("choices") if isinstance(body, dict) else None
+    for part in [body, *(choices if isinstance(choices, list) else [])]:
+        facts = part if isinstance(part, dict) else {}
+        names = (facts.get("object"), facts.get("finish_reason"))
+        if facts.get("error") or "error" in names or facts.keys() == {"detail"}:
+            return part
+    return None
 
 
 def _words_in(part: Any, levels: int = 5) -> str:

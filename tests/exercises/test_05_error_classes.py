@@ -239,24 +239,24 @@ def test_explanation(answer, server):
         saw=f"(status, code, request_id, retry_after) = {facts}",
         expected=f"{wanted}",
     )
-    for body in ({"message": "no user n-3372"}, {"error": "no user n-3372"}):
-        error = raised(answer, server, fault.status(404, body=body), "NotFoundError")
-        expect(
-            "no user n-3372" in str(error),
-            saw=f"{error}",
-            expected=f"the server's words also from {body}",
-        )
-    broken = fault.status(
-        500, body={"error": {"message": "no disk n-3373", "code": "disk_full"}}
-    )
-    error = raised(answer, server, broken, "ServerError")
-    facts = (str(error), error.code)
-    is_right = "no disk n-3373" in facts[0] and facts[1] == "disk_full"
-    expect(
-        is_right,
-        saw=f"(message, code) = {facts}",
-        expected="the server's words and its code also from a 500",
-    )
+    # What stands before the words is as long as an id or a trace can be.
+    words, trace = "no user n-3372", {"trace": "7f" * 150}
+    for body in (
+        {**trace, "error": {**trace, "message": words, "code": "unknown"}},
+        {**trace, "message": words},
+        {**trace, "error": words},
+    ):
+        for code, wanted in ((404, "NotFoundError"), (500, "ServerError")):
+            error = raised(answer, server, fault.status(code, body=body), wanted)
+            expect(
+                words in str(error),
+                saw=f"the message {clip(str(error), 120)!r}",
+                expected=f"what the server says, {words!r}: the only line that tells "
+                "what to mend",
+            )
+        if isinstance(body.get("error"), dict):
+            saw, expected = f"code {error.code!r}", "code 'unknown', from a 500 too"
+            expect(error.code == "unknown", saw=saw, expected=expected, hint="details")
 
 
 # --- is_retryable ---
