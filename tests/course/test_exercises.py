@@ -14,7 +14,7 @@ from queue import Empty, Queue
 
 import pytest
 
-from tests.lesson_files import ROOT, environment, run
+from tests.lesson_files import ROOT, copy_folder, environment, run
 
 STUB = '''"""Exercise 01: twice."""
 
@@ -55,7 +55,6 @@ return n * 2
 ```
 """
 RIGHT = "def double(n):\n    return n * 2\n"
-NO_TESTS = shutil.ignore_patterns("test_*", "__pycache__")
 
 
 @pytest.fixture
@@ -76,7 +75,7 @@ def tree(tmp_path: Path) -> Path:
     for name in names:
         shutil.copy(ROOT / name, root / name)
     for name in ("tests/grader", "lessons/course"):
-        shutil.copytree(ROOT / name, root / name, ignore=NO_TESTS)
+        copy_folder(name, root, "test_*")
     for name, text in {
         "lessons/01_double.py": '"""Double."""',
         "lessons/exercises/01_double.py": STUB,

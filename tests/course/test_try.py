@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lessons.course.exercises import find_exercises
-from tests.lesson_files import ROOT, environment
+from tests.lesson_files import ROOT, copy_folder, environment
 
 # For each exercise, what is added to the reference to make it wrong, and whether the
 # line `we did` can be pasted then: some describe in words what the test did.
@@ -29,9 +29,8 @@ WRONG = {
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what an exercise needs, with a wrong answer to each."""
     root = tmp_path_factory.mktemp("copy") / "tree"
-    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
     for name in ("lessons", "solutions", "tests/exercises", "tests/grader"):
-        shutil.copytree(ROOT / name, root / name, ignore=ignored)
+        copy_folder(name, root)
     for name in ("__init__.py", "conftest.py"):
         shutil.copy(ROOT / "tests" / name, root / "tests")
     for name in ("pyproject.toml", "requirements.txt"):

@@ -18,7 +18,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from lessons.course.exercises import ROOT, find_answers, is_notebook
+from lessons.course.exercises import ROOT, find_answers, is_notebook, match_name
 from lessons.course.results import Result, clip
 
 from .diagnosis import NotRight, borrowed, chain, one_line
@@ -232,7 +232,7 @@ def find(folder: Path, stem: str, shown: str) -> Answer:
     """
     script, notebook = folder / f"{stem}.py", folder / f"{stem}.ipynb"
     found = find_answers(folder, stem)
-    people = {path.name[: path.name.lower().index(stem.lower())] for path in found}
+    people = {name[0] for path in found if (name := match_name(path.name, stem))}
     if len(people) == 1:
         answer = Answer(stem, found[0], f"{shown}/{found[0].name}")
         if found[1:]:

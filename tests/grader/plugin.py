@@ -69,6 +69,16 @@ def exercise_of(path: Path) -> str:
     return found[1]
 
 
+def is_one_exercise(config: pytest.Config) -> bool:
+    """Say whether the command line asks for the tests of one exercise only."""
+    paths = [config.rootpath / one.partition("::")[0] for one in config.args]
+    if not all(path == FOLDER or FOLDER in path.parents for path in paths):
+        return False
+    is_chosen = re.fullmatch(r"\d\d", config.getoption("keyword"))
+    is_file = len(paths) == 1 and paths != [FOLDER]
+    return bool(is_chosen) or is_file or submission(config).is_file()
+
+
 def result_of(report: pytest.TestReport) -> Result | None:
     """Return the Result in a report; None if it has none, or is about a setup only."""
     # A file that could not be collected has no properties.

@@ -30,9 +30,9 @@ from lessons.course.results import (
     score,
     tally,
 )
-from tests.grader import diagnosis
+from tests.grader import diagnosis, plugin
 from tests.grader.steps import call, log
-from tests.lesson_files import ROOT, environment
+from tests.lesson_files import ROOT, copy_folder, environment
 
 # What a test of a made-up exercise looks like: double(2) has to be 4.
 DOUBLE = '''
@@ -579,8 +579,7 @@ STEMS = {name: f"{10 + place}_{name}" for place, name in enumerate(CASES)}
 def copy_engine(root: Path) -> Path:
     """Copy to a folder what grades, without an exercise; return the folder."""
     for name in ("tests/grader", "lessons/course"):
-        ignored = shutil.ignore_patterns("test_*", "__pycache__")
-        shutil.copytree(ROOT / name, root / name, ignore=ignored)
+        copy_folder(name, root, "test_*")
     (root / "tests" / "exercises").mkdir()
     for name in (
         "pyproject.toml",
@@ -1067,6 +1066,37 @@ def test_tally() -> None:
     assert tally([right, WAITING._replace(kind="borrowed")]) == [
         "01_a                      0 of   7 points"
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keyword", "answers", "expected"),
+    [
+        (["tests/exercises"], "01", "solutions", True),
+        (["tests/exercises"], "", "solutions/01_basic_get.py", True),
+        (["tests/exercises/test_01_basic_get.py::test_body"], "", "solutions", True),
+        (["tests/exercises"], "", "solutions", False),
+        (
+            ["tests/exercises/test_01_a.py", "tests/exercises/test_02_b.py"],
+            "",
+            "",
+            False,
+        ),
+        (["tests/exercises"], "01 or 02", "solutions", False),
+        (["tests"], "01", "solutions", False),
+    ],
+)
+def test_one_exercise_starts_no_processes(
+    arguments: list[str], keyword: str, answers: str, expected: bool
+) -> None:
+    """It is seen from the command line whether one exercise is graded only."""
+    options = {"keyword": keyword, "--submission": answers}
+    config = SimpleNamespace(
+        rootpath=ROOT,
+        args=arguments,
+        getoption=options.get,
+        invocation_params=SimpleNamespace(dir=ROOT),
+    )
+    assert plugin.is_one_exercise(config) == expected
 
 
 def test_core_and_further() -> None:
