@@ -78,8 +78,8 @@ class RateLimiter:
     async def acquire_async(self, n: int = 1) -> None:
         """Do what acquire() does, and let the event loop work while this waits.
 
-        A task that is cancelled before this returns leaves the line, and no call is
-        counted.
+        It does not look at the clock in each round of the loop. A task that is
+        cancelled before this returns leaves the line, and no call is counted.
         """
         if self._start(n):
             turn, loop = asyncio.Event(), asyncio.get_running_loop()

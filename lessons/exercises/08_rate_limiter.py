@@ -44,8 +44,8 @@ class RateLimiter:
     async def acquire_async(self, n: int = 1) -> None:
         """Do what acquire() does, and let the event loop work while this waits.
 
-        A task that is cancelled before this returns leaves the line, and no call is
-        counted.
+        It does not look at the clock in each round of the loop. A task that is
+        cancelled before this returns leaves the line, and no call is counted.
         """
         # TODO 2
         raise NotImplementedError("08_rate_limiter: write acquire_async")

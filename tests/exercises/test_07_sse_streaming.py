@@ -336,13 +336,15 @@ def test_text(answer, server):
     why = "spaces, and the words [DONE] and error, are text like any other"
     whole(answer, wanted, why, "empty-chunks")
     usage = 'data: {"choices": [], "usage": {"total_tokens": 7}}\n\n'
+    hel, lo = map(chunk, PIECES[1:])
     events = [
         usage,
         chunk({"role": "assistant", "content": None}),
         chunk({}),
         'data: {"choices": [{"index": 0}], "error": null}\n\n',
-        *map(chunk, PIECES),
+        hel.replace(", ", ",\ndata: "),
         chunk({"content": ""}),
+        lo,
         chunk({}, "stop"),
         usage,
         DONE,
@@ -350,10 +352,10 @@ def test_text(answer, server):
     script(
         server,
         "chunks with choices [], without delta, with content null, with error null; "
-        "Hel, lo, [DONE]",
+        "Hel in an event of several data lines; lo, [DONE]",
         stream(*events),
     )
-    why = "the other chunks bring no text"
+    why = "the other chunks bring no text, and an event may have several data lines"
     whole(answer, ["Hel", "lo"], why, "empty-chunks")
 
 
@@ -385,7 +387,7 @@ def test_text_comes_as_it_arrives(answer, server):
 
         reader = threading.Thread(target=read, daemon=True)
         reader.start()
-        reader.join(1)
+        reader.join(2)
         if problems:
             raise problems[0]
         framing = (
@@ -396,7 +398,7 @@ def test_text_comes_as_it_arrives(answer, server):
             f"stream_chat(…), while the server sends {sent} of text in "
             f"{framing}, and then nothing"
         )
-        saw = f"{len(pieces)} of them after 1 s: more bytes are waited for"
+        saw = f"{len(pieces)} of them after 2 s: more bytes are waited for"
         expected = f"{sent} at once, since the server has sent as much"
         hint = "no-chunks" if whole_reply is halves else "as-it-arrives"
         expect(len(pieces) == count, did=did, saw=saw, expected=expected, hint=hint)
