@@ -1,9 +1,9 @@
 """Solution 08: a rate limiter with a sliding window, for threads and asyncio alike.
 
-All who have to wait stand in one line, and only the first of the line looks at the
-clock. A start is written down at the moment when it happens, never in advance. So a
-caller who gives up while waiting has taken nothing, and one who is late, because the
-machine was busy, does not let the next ones start too early.
+All callers stand in one line, and only the first of the line looks at the clock and
+counts a start. A start is written down at the moment when it happens, never in advance.
+So a caller who gives up while waiting has taken nothing, and one who is late, because
+the machine was busy, does not let the next ones start too early.
 """
 
 import asyncio
@@ -68,12 +68,11 @@ class RateLimiter:
         Ctrl-C, leaves the line, and no call is counted.
         n: for how many calls this one counts; see the end of this class.
         """
-        if self._start(n):
-            turn = threading.Event()
-            with self._place_in_line(turn.set) as place:
-                turn.wait()
-                while wait := self._start(n, place):
-                    self._sleep(wait)
+        turn = threading.Event()
+        with self._place_in_line(n, turn.set):
+            turn.wait()
+            while (wait := self._start(n)) > 0:
+                self._sleep(wait)
 
     async def acquire_async(self, n: int = 1) -> None:
         """Do what acquire() does, and let the event loop work while this waits.
@@ -81,14 +80,13 @@ class RateLimiter:
         It does not look at the clock in each round of the loop. A task that is
         cancelled before this returns leaves the line, and no call is counted.
         """
-        if self._start(n):
-            turn, loop = asyncio.Event(), asyncio.get_running_loop()
-            # An event of asyncio may only be set on the thread of its loop.
-            wake = functools.partial(loop.call_soon_threadsafe, turn.set)
-            with self._place_in_line(wake) as place:
-                await turn.wait()
-                while wait := self._start(n, place):
-                    await asyncio.sleep(wait)
+        turn, loop = asyncio.Event(), asyncio.get_running_loop()
+        # An event of asyncio may only be set on the thread of its loop.
+        wake = functools.partial(loop.call_soon_threadsafe, turn.set)
+        with self._place_in_line(n, wake):
+            await turn.wait()
+            while (wait := self._start(n)) > 0:
+                await asyncio.sleep(wait)
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return function, or `async def`, each of whose calls waits for its start.
@@ -119,45 +117,38 @@ class RateLimiter:
 
         return functools.wraps(function)(limited_async if is_async else limited)
 
-    def _start(self, n: int, place: Wake | None = None) -> float:
-        """Count a start and return 0.0, or return the seconds until one may be tried.
+    def _start(self, n: int) -> float:
+        """Count a start of n units if it is due; return the seconds until it is.
 
-        n: the units that start together. ValueError if they never fit.
-        place: that of the caller in the line, of which only the first may start; None
-        if the caller is in no line, and so may not pass one.
+        Only the first of the line calls this, so nobody else is at the starts.
+        """
+        now = self._clock()
+        wait = self._starts[n - 1] + self.period - now  # until the n oldest are over
+        if wait <= 0:
+            self._starts.extend([now] * n)
+        return wait
+
+    @contextlib.contextmanager
+    def _place_in_line(self, n: int, wake: Wake) -> Iterator[None]:
+        """Stand in the line until the end of the block, however it ends.
+
+        n: the units to start. ValueError if they never fit.
+        wake: called once this place is the first of the line, from any thread.
         """
         if n not in range(1, self.max_calls + 1):
             raise ValueError(f"n must be whole, from 1 to {self.max_calls}: {n!r}")
         if self._process != os.getpid():  # after a fork, the others are in the parent
             self._open_line()
-        with self._lock:
-            if self._line and self._line[0] is not place:
-                return math.inf
-            starts, now = self._starts, self._clock()
-            if now < starts[-1]:  # the clock was set back: so are the starts
-                starts.extend([min(start, now) for start in starts])
-            wait = starts[n - 1] + self.period - now  # until the n oldest are over
-            if wait > 0:
-                return wait
-            starts.extend([now] * n)
-            return 0.0
-
-    @contextlib.contextmanager
-    def _place_in_line(self, place: Wake) -> Iterator[Wake]:
-        """Stand in the line until the end of the block, however it ends.
-
-        place: called once it is the first of the line, from any thread.
-        """
         try:
             with self._lock:
-                self._line.append(place)
+                self._line.append(wake)
                 self._wake_first()
-            yield place
+            yield
         finally:
             with self._lock:
                 # An interrupt came before the append, or its loop was closed.
                 with contextlib.suppress(ValueError):
-                    self._line.remove(place)
+                    self._line.remove(wake)
                 self._wake_first()
 
     def _wake_first(self) -> None:
