@@ -251,9 +251,8 @@ def _pieces(
                 data = event.data.strip()
                 if data == "[DONE]" and answer.has_begun:
                     return
-                if data in ("", "[DONE]"):  # an empty one keeps the connection open
-                    continue
-                if text := _read_event(event, answer):
+                # Some servers keep a connection open with empty events.
+                if data and (text := _read_event(event, answer)):
                     answer.text += text
                     yield text
     except StreamError as error:
@@ -298,8 +297,7 @@ def _read_event(event: ServerSentEvent, answer: _Answer) -> str:
             raise StreamError(f"neither an answer nor a note: {chunk}")
         answer.usage = chunk.get("usage") or answer.usage
         for choice in chunk.get("choices") or []:
-            if not choice.get("index"):  # another index would be another answer
-                return _read_choice(choice, answer)
+            return _read_choice(choice, answer)  # one answer was asked for
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as why:
         raise StreamError(f"a damaged event: {event.data[:500]}") from why
     return ""
