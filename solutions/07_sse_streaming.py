@@ -5,9 +5,11 @@ The rules are those of the WHATWG HTML standard, sections 9.2.5 and 9.2.6:
 https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 """
 
+import functools
 import json
 import os
 import re
+import ssl
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -157,7 +159,8 @@ def stream_chat(
     Raises StreamError, with the server's words in its message, for an error that the
     server reports in place of the stream or in it: as `event: error`, or under the key
     "error" as an object, a text, a list or a number (null is no error). StreamError
-    too for a damaged event, one whose data is not a JSON object.
+    too for a damaged event: data that is not a JSON object, or an object with neither
+    choices nor usage.
     Raises IncompleteStreamError if the stream ends or breaks with neither [DONE] nor a
     finish_reason. Both errors have the text so far in partial.
     Leaving the loop early closes the connection.
@@ -238,13 +241,24 @@ def _setting(name: str) -> str:
     return value
 
 
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Return the certificates to trust; reading them takes longer than a request."""
+    return httpx.create_ssl_context()
+
+
 def _pieces(
     url: str, headers: dict[str, str], body: dict[str, Any], answer: _Answer
 ) -> Iterator[str]:
     """Send the request, put what arrives into answer, and yield its text."""
     try:
         with httpx.stream(
-            "POST", url, headers=headers, json=body, timeout=60.0
+            "POST",
+            url,
+            headers=headers,
+            json=body,
+            timeout=60.0,  # seconds of silence
+            verify=_certificates(),
         ) as response:
             _check_stream(response)
             for event in iter_sse(response.iter_bytes()):
@@ -276,10 +290,10 @@ def _check_stream(response: httpx.Response) -> None:
     is_stream = kind.partition(";")[0].strip().lower() == "text/event-stream"
     if response.status_code == 200 and is_stream:
         return
-    said = response.read().decode("utf-8", "replace")[:500]
+    said = response.read().decode("utf-8", "replace")
     if response.next_request:  # where a redirect leads; httpx does not follow it
         said = f"redirected to {response.next_request.url.host}"
-    raise StreamError(f"no stream, but {response.status_code}, {kind}: {said}")
+    raise StreamError(f"no stream, but {response.status_code}, {kind}: {said[:500]}")
 
 
 def _read_event(event: ServerSentEvent, answer: _Answer) -> str:
@@ -292,8 +306,7 @@ def _read_event(event: ServerSentEvent, answer: _Answer) -> str:
         chunk = json.loads(event.data)
         if event.event == "error" or chunk.get("error"):
             raise StreamError(f"the server reports: {chunk}")
-        is_note = "usage" in chunk or chunk.get("type") == "ping"
-        if "choices" not in chunk and not is_note:
+        if not chunk.keys() & {"choices", "usage"}:
             raise StreamError(f"neither an answer nor a note: {chunk}")
         answer.usage = chunk.get("usage") or answer.usage
         for choice in chunk.get("choices") or []:
@@ -313,7 +326,7 @@ def _read_choice(choice: dict[str, Any], answer: _Answer) -> str:
         _add_piece(answer.calls, piece)
     content = delta.get("content") or ""
     if isinstance(content, list):
-        parts = [part for part in content if part.get("type", "text") == "text"]
+        parts = [part for part in content if part.get("type") == "text"]
         content = "".join(part["text"] for part in parts)
     return "" + content  # a TypeError for what is no text
 

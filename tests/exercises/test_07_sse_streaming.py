@@ -339,6 +339,7 @@ def test_text(answer, server):
     hel, lo = map(chunk, PIECES[1:])
     events = [
         usage,
+        'data: {"usage": {"total_tokens": 7}}\n\n',
         chunk({"role": "assistant", "content": None}),
         chunk({}),
         'data: {"choices": [{"index": 0}], "error": null}\n\n',
@@ -351,7 +352,8 @@ def test_text(answer, server):
     ]
     script(
         server,
-        "chunks with choices [], without delta, with content null, with error null; "
+        "chunks with choices [], with usage alone, without delta, with content null, "
+        "with error null; "
         "Hel in an event of several data lines; lo, [DONE]",
         stream(*events),
     )
@@ -470,7 +472,7 @@ ERRORS = {
     "an error that is a number": '{"error": 4711}',
     "an event of the kind error": '{"message": "overloaded 4711"}',
 }
-DAMAGED = ['{"choices": [{"ind', "[]", "4711"]
+DAMAGED = ['{"choices": [{"ind', "[]", '{"detail": "overloaded 4711"}']
 
 
 @pytest.mark.points(1, hint="error-event")

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
+TLS = httpx.create_ssl_context()
+
 
 @dataclass
 class ServerSentEvent:
@@ -103,7 +105,7 @@ class Stream:
         url, headers, model = settings(base_url, api_key, model)
         self.answer, self.calls = StreamedAnswer(), {}
         self.whole, self.events, self.response = False, None, None
-        self.client = httpx.Client(timeout=30, headers=headers)
+        self.client = httpx.Client(timeout=30, headers=headers, verify=TLS)
         body = {"model": model, "messages": messages, "stream": True, **more}
         self.request = self.client.build_request("POST", url, json=body)
 
@@ -147,6 +149,8 @@ class Stream:
                 raise StreamError(event.data)
             if chunk.get("error"):
                 raise StreamError(str(chunk["error"]))
+            if not {"choices", "usage"} & set(chunk):
+                raise StreamError(f"what is this? {event.data}")
         except (ValueError, AttributeError):
             raise StreamError(f"a chunk is damaged: {event.data}") from None
         self.answer.usage = chunk.get("usage") or self.answer.usage

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import httpx
 import httpx_sse
 
+TLS = httpx.create_ssl_context()
+
 
 @dataclass
 class ServerSentEvent:
@@ -99,6 +101,8 @@ def read(event, partial):
         raise StreamError(f"a chunk is damaged: {event.data}", partial) from None
     if event.event == "error" or not isinstance(chunk, dict) or chunk.get("error"):
         raise StreamError(f"the server reports {event.data}", partial)
+    if "choices" not in chunk and "usage" not in chunk:
+        raise StreamError(f"an unknown event: {event.data}", partial)
     return chunk, (chunk.get("choices") or [{}])[0]
 
 
@@ -113,7 +117,7 @@ def arriving_chunks(url, headers, body):
     partial, is_whole = "", False
     try:
         with (
-            httpx.Client(timeout=30) as client,
+            httpx.Client(timeout=30, verify=TLS) as client,
             httpx_sse.connect_sse(
                 client, "POST", url, json=body, headers=headers
             ) as source,

@@ -115,6 +115,8 @@ def chunks_of(messages, base_url, api_key, model, **more):
                     raise StreamError(f"no chunk: {event.data[:50]}", partial)
                 if event.event == "error" or chunk.get("error"):
                     raise StreamError(f"the server says {event.data}", partial)
+                if "choices" not in chunk and "usage" not in chunk:
+                    raise StreamError(f"neither: {event.data[:50]}", partial)
                 for choice in chunk.get("choices", []):
                     finished = finished or bool(choice.get("finish_reason"))
                     partial += text_of(choice)

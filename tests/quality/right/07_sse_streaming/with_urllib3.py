@@ -95,6 +95,8 @@ def read(event, partial):
         raise StreamError(f"a chunk is damaged: {event.data}", partial) from None
     if event.event == "error" or not isinstance(chunk, dict) or chunk.get("error"):
         raise StreamError(f"the server reports {event.data}", partial)
+    if "choices" not in chunk and "usage" not in chunk:
+        raise StreamError(f"an unknown event: {event.data}", partial)
     return chunk, (chunk.get("choices") or [{}])[0]
 
 
