@@ -470,6 +470,7 @@ ERRORS = {
     "an error that is a text": '{"error": "overloaded 4711"}',
     "an error that is a list": '{"error": ["overloaded", 4711]}',
     "an error that is a number": '{"error": 4711}',
+    "an error of a choice": '{"choices": [{"index": 0, "error": "overloaded 4711"}]}',
     "an event of the kind error": '{"message": "overloaded 4711"}',
 }
 DAMAGED = ['{"choices": [{"ind', "[]", '{"detail": "overloaded 4711"}']

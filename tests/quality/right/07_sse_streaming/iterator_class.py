@@ -159,6 +159,8 @@ class Stream:
 
     def take_choice(self, choice):
         delta = choice.get("delta") or {}
+        if choice.get("error"):
+            raise StreamError(str(choice["error"]))
         if choice.get("finish_reason"):
             self.answer.finish_reason, self.whole = choice["finish_reason"], True
         for piece in delta.get("tool_calls") or []:

@@ -97,7 +97,10 @@ def read(event, partial):
         raise StreamError(f"the server reports {event.data}", partial)
     if "choices" not in chunk and "usage" not in chunk:
         raise StreamError(f"an unknown event: {event.data}", partial)
-    return chunk, (chunk.get("choices") or [{}])[0]
+    choice = (chunk.get("choices") or [{}])[0]
+    if choice.get("error"):
+        raise StreamError(f"the server reports {choice}", partial)
+    return chunk, choice
 
 
 def text_of(choice):

@@ -118,6 +118,8 @@ def chunks_of(messages, base_url, api_key, model, **more):
                 if "choices" not in chunk and "usage" not in chunk:
                     raise StreamError(f"neither: {event.data[:50]}", partial)
                 for choice in chunk.get("choices", []):
+                    if choice.get("error"):
+                        raise StreamError(f"the server says {event.data}", partial)
                     finished = finished or bool(choice.get("finish_reason"))
                     partial += text_of(choice)
                 yield chunk
