@@ -467,11 +467,11 @@ def test_broken_off(answer, server):
 
 # What a server may send in place of the next piece: in words, and as an event.
 ERRORS = {
-    "an error that is a text": '{"error": "overloaded 4711"}',
+    "an error that is a text": '{"error": "overloaded 4711", "choices": []}',
     "an error that is a list": '{"error": ["overloaded", 4711]}',
     "an error that is a number": '{"error": 4711}',
     "an error of a choice": '{"choices": [{"index": 0, "error": "overloaded 4711"}]}',
-    "an event of the kind error": '{"message": "overloaded 4711"}',
+    "an event of the kind error": '{"message": "overloaded 4711", "choices": []}',
 }
 DAMAGED = ['{"choices": [{"ind', "[]", '{"detail": "overloaded 4711"}']
 
