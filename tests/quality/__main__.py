@@ -8,6 +8,7 @@ import time
 import tomllib
 from collections import Counter
 from contextlib import ExitStack
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -19,6 +20,7 @@ from .grader import (
     Pool,
     complaints,
     exercises,
+    find_blind,
     find_cases,
     grade_all,
 )
@@ -127,6 +129,26 @@ def judge_mutants(pool: Pool, only: list[str]) -> bool:
     return not unexplained
 
 
+def judge_blind(pool: Pool, only: list[str], folder: Path) -> bool:
+    """Grade a round of answers that somebody wrote blind; print how many were judged
+    right, and which were not.
+    """
+    cases = find_blind(folder, only)
+    rejected, accepted, surprises = [], [], []
+    for case, grade in grade_all(pool, cases):
+        (rejected if case.kind == "blind wrong" else accepted).append(
+            (case.kind == "blind right") == grade.is_right
+        )
+        if case.kind == "blind wrong" and grade.is_right:
+            surprises.append(f"{case}: accepted")
+        elif case.kind == "blind right" and not grade.is_right:
+            surprises.append(f"{case}: {grade.points} points\n{grade.explain()}")
+    print("\n\n".join(surprises))
+    print(f"\nwrong answers rejected: {sum(rejected)} of {len(rejected)}")
+    print(f"right answers accepted: {sum(accepted)} of {len(accepted)}", flush=True)
+    return all(rejected) and all(accepted)
+
+
 def judge_repeats(pool: Pool, only: list[str], times: int) -> bool:
     """Grade the references many times, on a machine that is busy besides; print how
     often one was not accepted.
@@ -221,6 +243,12 @@ def main() -> int:
         help="grade each reference N times under load, as 200",
     )
     parser.add_argument(
+        "--blind",
+        type=Path,
+        metavar="FOLDER",
+        help="grade a blind round: FOLDER/NN/wrong/*.py and FOLDER/NN/right/*.py",
+    )
+    parser.add_argument(
         "--jobs",
         type=int,
         help="processes at once; default: two for each processor, and one",
@@ -242,7 +270,9 @@ def judge(options: argparse.Namespace) -> int:
             is_good = judge_mutants(pool, options.only)
         if options.repeat:
             is_good = judge_repeats(pool, options.only, options.repeat) and is_good
-        if not options.mutants and not options.repeat:
+        if options.blind:
+            is_good = judge_blind(pool, options.only, options.blind) and is_good
+        if not (options.mutants or options.repeat or options.blind):
             is_good = judge_sets(pool, options.only)
     print(f"{time.monotonic() - start:.0f} s")
     return int(not is_good)

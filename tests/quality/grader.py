@@ -27,7 +27,10 @@ _SERVED = 60  # answers that one process grades before a fresh one takes its pla
 
 @dataclass(frozen=True)
 class Case:
-    """An answer to grade. kind: reference, stub, right, wrong or mutant."""
+    """An answer to grade.
+
+    kind: reference, stub, right, wrong, mutant, blind right or blind wrong.
+    """
 
     kind: str
     exercise: str
@@ -106,6 +109,23 @@ def find_cases(only: Iterable[str] = ()) -> list[Case]:
             Case("wrong", exercise, wrong.code, wrong.name, wrong)
             for wrong in _wrong_answers(exercise, bases)
         ]
+    return cases
+
+
+def find_blind(folder: Path, only: Iterable[str] = ()) -> list[Case]:
+    """Return the answers of a blind round, from FOLDER/NN/wrong and FOLDER/NN/right.
+
+    Raises ChangeError if there are none.
+    """
+    cases = [
+        Case(f"blind {kind}", exercise, path.read_text("utf-8"), path.stem)
+        for exercise in exercises()
+        if not only or exercise.startswith(tuple(only))
+        for kind in ("wrong", "right")
+        for path in sorted((folder / exercise[:2] / kind).glob("*.py"))
+    ]
+    if not cases:
+        raise ChangeError(f"{folder}: no answers in NN/wrong/*.py and NN/right/*.py")
     return cases
 
 
