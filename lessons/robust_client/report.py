@@ -20,16 +20,17 @@ def most_in_a_second(starts: Collection[float]) -> int:
 class Report:
     """What became of all jobs.
 
-    failed: jobs without an answer, for a reason in reasons. lost: jobs without either;
-    those that are still open, too. doubled: jobs that are there more than once.
-    resent: calls that were under way when a worker died,
-    and so were sent again. charged_twice: calls that the server carried out more than
-    once. ideal_seconds: what the rate limit alone takes.
+    open: jobs that wait. failed: jobs that will have no answer, for a reason in
+    reasons. lost: jobs that should be there and are not. doubled: jobs that are there
+    more than once. resent: calls that were under way when a worker died, and so were
+    sent again. charged_twice: jobs that servers carried out more than once.
+    ideal_seconds: what the rate limit alone takes.
     """
 
     items: int
     answered: int
     failed: int
+    open: int
     lost: int
     doubled: int
     resent: int
@@ -40,6 +41,12 @@ class Report:
     ideal_seconds: float
     reasons: dict[str, int]
     cost_by_provider: dict[str, float]
+
+    def __str__(self) -> str:
+        names = ("answered", "failed", "open", "lost", "doubled")
+        counts = ", ".join(f"{getattr(self, name)} {name}" for name in names)
+        reasons = [f"  {count} x {why}" for why, count in self.reasons.items()]
+        return "\n".join([f"{counts}, {self.charged_twice} charged twice", *reasons])
 
 
 def make_report(
@@ -60,8 +67,7 @@ def make_report(
     rows = store.read("SELECT id, state FROM jobs")
     for name, state in rows:
         states[state] += 1
-        if state != "open":
-            wanted.discard(name)
+        wanted.discard(name)
     reasons = store.read("SELECT error, count(*) FROM jobs WHERE error > '' GROUP BY 1")
     costs = store.read("SELECT provider, sum(cost) FROM jobs WHERE cost > 0 GROUP BY 1")
     (resent,) = store.read("SELECT total(resent) FROM jobs").fetchone()
@@ -70,6 +76,7 @@ def make_report(
         items=items,
         answered=states["answered"],
         failed=states["failed"],
+        open=states["open"],
         lost=len(wanted),
         doubled=items - store.read("SELECT count(DISTINCT id) FROM jobs").fetchone()[0],
         resent=int(resent),
