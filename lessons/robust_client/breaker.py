@@ -35,6 +35,7 @@ class Breaker:
     clock: Callable[[], float] = time.monotonic
     failures: int = 0
     closed_until: float = -math.inf
+    reason: str = ""  # of the last failure
 
     def wait(self) -> float:
         """Return the seconds until a call may go; 0.0 if it may now."""
@@ -51,7 +52,7 @@ class Breaker:
 
     def fail(self, error: APIError) -> None:
         """Note a failure that can pass. A rate limit is no sign of a dead provider."""
-        pause = error.retry_after or 0.0
+        pause, self.reason = error.retry_after or 0.0, str(error)
         if not isinstance(error, RateLimitError):
             self.failures += 1
             if self.failures >= self.limit:

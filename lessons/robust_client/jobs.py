@@ -4,9 +4,10 @@ A worker takes a job by lease. A lease runs out unless it is renewed, so the job
 dead worker come back by themselves.
 """
 
+import json
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,22 @@ class Job:
     provider: str | None
     attempts: int
     worker: str
+
+
+def read_jobs(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield id and text from each line of a file: {"id": "…", "text": "…"}.
+
+    Raises StoreError, with the number of the line, for anything else.
+    """
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                job = json.loads(line)
+                name, text = job["id"], job["text"]
+            except (ValueError, LookupError, TypeError) as cause:
+                message = f"line {number} is damaged, and no job was added: {cause}"
+                raise StoreError(f"{path}: {message}") from cause
+            yield str(name), str(text)
 
 
 class JobQueue(Database):

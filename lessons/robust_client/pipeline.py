@@ -5,13 +5,14 @@ worker, from a full disk to `kill -9`, leaves a store that the next start goes o
 """
 
 import asyncio
+import itertools
 import os
 import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from .costs import CostTracker
+from .costs import BudgetExceededError, CostTracker
 from .errors import (
     APIError,
     AuthenticationError,
@@ -97,8 +98,8 @@ class Worker:
         account that has to be seen to. Then, and if it is cancelled, all open jobs stay
         in the store and are free at once.
         """
-        self._held: dict[int, Job] = {}
-        self._answered = time.monotonic()
+        self._held: dict[str, Job] = {}
+        self._numbers, self._answered = itertools.count(), time.monotonic()
         try:
             async with asyncio.TaskGroup() as group:
                 renewing = group.create_task(self._renew())
@@ -119,13 +120,17 @@ class Worker:
             self.store.renew(list(self._held.values()))
 
     async def _work(self) -> None:
-        while (job := self.store.take(self.name)) or self.store.has_open():
+        while (job := self._take()) or self.store.has_open():
             if job is None:  # others have the open ones, or had them
                 await asyncio.sleep(min(0.2, self.store.lease / 5))
                 continue
-            self._held[job.number] = job
+            self._held[job.worker] = job
             await self._do(job)
-            del self._held[job.number]
+            del self._held[job.worker]
+
+    def _take(self) -> Job | None:
+        """Take a job under a name for this once: a lost one may come back to us."""
+        return self.store.take(f"{self.name}-{next(self._numbers)}")
 
     async def _do(self, job: Job) -> None:
         """Bring a job to its end, or put it back."""
@@ -138,6 +143,10 @@ class Worker:
             self._judge(job, error)
         except LeaseLostError:
             pass  # somebody else does it
+        except BudgetExceededError:
+            self.store.put_back(job, pause=0.05)
+            if len(self._held) == 1:  # else a call under way may cost less than kept
+                raise
         else:
             most = self._most_of(response.provider, job.prompt)
             self.store.finish(job, response, most)

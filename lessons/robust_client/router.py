@@ -149,5 +149,6 @@ class SmartRouter:
                     if not error.is_retryable or wait <= self.patience:
                         raise
             waits.append(wait)
-        message = f"no provider to ask for {min(waits):.1f} s"
+        why = [f"{name}: {one.reason}" for name, one in self.breakers.items()]
+        message = f"no provider to ask for {min(waits):.1f} s; {', '.join(why)}"
         raise AllPassedOverError(message) from error
