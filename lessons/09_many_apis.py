@@ -79,7 +79,7 @@ async def do_jobs(path: Path, url: str, key: str, rate: int, budget: int) -> Non
         await Worker(store, open_router(url, key), pace, costs, search.look_up).run()
 
 
-def work(*settings: Any) -> None:
+def run_worker(*settings: Any) -> None:
     """Be a worker process."""
     run_or_explain(do_jobs(*settings))
 
@@ -134,7 +134,7 @@ def run_crew(server: MockServer, asked: argparse.Namespace, path: Path) -> Repor
     with Store(path) as store:
         store.add((name, name) for name in ids)
         began = time.monotonic()
-        crew = Crew(asked.workers, partial(start, work, *settings))
+        crew = Crew(asked.workers, partial(start, run_worker, *settings))
         try:
             watch(store, crew, asked.kills, small)
         finally:

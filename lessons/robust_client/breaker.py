@@ -52,9 +52,7 @@ class Breaker:
 
     def fail(self, error: APIError) -> None:
         """Note a failure that can pass. A rate limit is no sign of a dead provider."""
-        pause, self.reason = error.retry_after or 0.0, str(error)
-        if not isinstance(error, RateLimitError):
-            self.failures += 1
-            if self.failures >= self.limit:
-                pause = max(pause, self.pause)
-        self.closed_until = max(self.closed_until, self.clock() + pause)
+        self.reason, asked = str(error), error.retry_after or 0.0
+        self.failures += not isinstance(error, RateLimitError)
+        pause = self.pause if self.failures >= self.limit else 0.0
+        self.closed_until = max(self.closed_until, self.clock() + max(pause, asked))

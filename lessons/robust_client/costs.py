@@ -16,13 +16,8 @@ class Price(NamedTuple):
 
 
 PRICES = {
-    "gpt-4o-mini": Price(150, 600, "2026-07-05", "https://openai.com/api/pricing"),
-    "claude-haiku-4-5": Price(
-        1000,
-        5000,
-        "2026-07-05",
-        "https://docs.anthropic.com/en/docs/about-claude/pricing",
-    ),
+    "gpt-4o-mini": Price(150, 600, "2026-07-05", "openai.com/api/pricing"),
+    "claude-haiku-4-5": Price(1000, 5000, "2026-07-05", "anthropic.com/pricing"),
 }
 
 

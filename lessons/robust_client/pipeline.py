@@ -1,4 +1,4 @@
-"""Lesson 09: a worker that does the jobs of a store, beside others, until none is open.
+"""Lesson 09, imported by its notebook: a worker that does jobs, beside others.
 
 What can succeed later stays open, what never will is kept as failed, and what ends the
 worker, from a full disk to `kill -9`, leaves a store that the next start goes on with.

@@ -6,7 +6,7 @@ passed over for a while.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ from .errors import APIError, ServerError
 from .providers import BaseLLMClient, CompletionResponse
 from .retry import retry_on_error
 
+Providers = Sequence[BaseLLMClient]
 DEFAULT_RETRY = retry_on_error(max_retries=4, initial_delay=0.2, max_delay=10.0)
 
 
@@ -27,7 +28,7 @@ class AllPassedOverError(ServerError):
 class MultiLLMManager:
     """Several providers, asked at the same time."""
 
-    def __init__(self, providers: Sequence[BaseLLMClient]) -> None:
+    def __init__(self, providers: Providers) -> None:
         self.providers = providers
 
     async def parallel_completion(
@@ -97,58 +98,50 @@ async def ask_one(
     return answer
 
 
+async def ask_in_order(router: Any, call: Call, ask: Callable) -> Any:
+    """Ask the first provider that is not passed over; then the next, if it is now.
+
+    One that may have answered already is the only one: another might charge again.
+    """
+    for one in router.providers:
+        breaker = router.breakers[one.name]
+        if call.provider not in (None, one.name):
+            continue
+        while 0 < (wait := breaker.wait()) <= router.patience:
+            await asyncio.sleep(wait)
+        if wait > 0:
+            continue
+        try:
+            return await ask_one(one, breaker, call, ask)
+        except APIError as error:
+            if not error.is_retryable or breaker.wait() <= router.patience:
+                raise
+    why = [f"{name}: {one.reason}" for name, one in router.breakers.items()]
+    raise AllPassedOverError(f"no provider to ask for a while; {', '.join(why)}")
+
+
 class SmartRouter:
     """Asks the first provider; another one only if the first is to be passed over.
 
     providers: the preferred one first. patience: seconds that one waits for a provider
-    before the next is asked. retry: what retry_on_error(...) returns. breaker: limit
-    and pause of each Breaker.
+    before the next is asked. retry: what retry_on_error(...) returns. breaker: limit,
+    pause and clock of each Breaker.
     """
 
     def __init__(
-        self,
-        providers: Sequence[BaseLLMClient],
-        *,
-        patience: float = 5.0,
-        retry: Callable = DEFAULT_RETRY,
-        **breaker: Any,
+        self, providers: Providers, patience=5.0, retry=DEFAULT_RETRY, **breaker: Any
     ) -> None:
-        self.providers, self.patience = providers, patience
+        self.providers, self.patience, self._retry = providers, patience, retry
         self.breakers = {one.name: Breaker(**breaker) for one in providers}
-        self._retry = retry
 
     async def complete(self, call: Call) -> CompletionResponse:
         """Return an answer. Raises APIError: at once if it cannot pass, or the last."""
-        return await self._retry(self._ask)(call, ask_whole)
+        return await self._retry(ask_in_order)(self, call, ask_whole)
 
     async def stream(self, call: Call) -> AsyncIterator[str]:
         """Yield an answer as it arrives. After its first text, nobody else is asked."""
-        first, pieces = await self._retry(self._ask)(call, ask_first)
+        first, pieces = await self._retry(ask_in_order)(self, call, ask_first)
         async with aclosing(pieces):
             yield first
             async for piece in pieces:
                 yield piece
-
-    async def _ask(self, call: Call, ask: Callable[..., Awaitable]) -> Any:
-        """Ask the first provider that is not passed over; then the next, if it is now.
-
-        One that may have answered already is the only one: another might charge again.
-        """
-        error, waits = None, []
-        for one in self.providers:
-            if call.provider not in (None, one.name):
-                continue
-            breaker = self.breakers[one.name]
-            while 0 < (wait := breaker.wait()) <= self.patience:
-                await asyncio.sleep(wait)
-            if wait == 0:
-                try:
-                    return await ask_one(one, breaker, call, ask)
-                except APIError as caught:
-                    error, wait = caught, breaker.wait()
-                    if not error.is_retryable or wait <= self.patience:
-                        raise
-            waits.append(wait)
-        why = [f"{name}: {one.reason}" for name, one in self.breakers.items()]
-        message = f"no provider to ask for {min(waits):.1f} s; {', '.join(why)}"
-        raise AllPassedOverError(message) from error
