@@ -1,7 +1,8 @@
-"""Many APIs in one system that loses nothing.
+"""Many APIs in one system.
 
 Look many things up in one API and ask a model about each in another, with a second
-provider behind it, inside one budget and one rate limit, although processes are killed.
+provider behind it, inside one budget and one rate limit; lose nothing when processes
+are killed.
 
 First what most tutorials show: gather, and write at the end. Then the workers of
 robust_client/pipeline.py, with faults on both providers. It takes about 7 seconds:
@@ -14,7 +15,7 @@ Sample run:
     Talking to: the mock server on this machine (127.0.0.1), model mock-small
 
     gather, and write at the end; killed after half of 60 answers
-      answers on disk: 0
+      there is a file with answers: False
 
     a store, and workers that are killed: 1 x SIGKILL
       60 answered, 0 failed, 0 open, 0 lost, 0 doubled, 0 charged twice
@@ -36,7 +37,7 @@ from typing import Any
 from endpoint import choose_endpoint, run_main
 from mock_server import MockServer, fault
 from robust_client.batch import AsyncOpenAIClient
-from robust_client.costs import CostTracker, Price, dollars
+from robust_client.costs import CostTracker, Price
 from robust_client.dialects import AnthropicProvider, OpenAIProvider
 from robust_client.pipeline import SharedPace, Worker
 from robust_client.processes import Crew, run_or_explain, start
@@ -44,7 +45,6 @@ from robust_client.report import Report, make_report
 from robust_client.router import SmartRouter
 from robust_client.search import RepositorySearch
 from robust_client.store import Store
-from tqdm import tqdm
 
 CHAT = "/v1/chat/completions"
 PRICES = {  # made up, for models that are
@@ -63,20 +63,19 @@ def gather_and_write(url: str, key: str, topics: list[str], path: Path) -> None:
     path.write_text(json.dumps(asyncio.run(ask())), encoding="utf-8")
 
 
-def open_router(url: str, key: str) -> SmartRouter:
-    """Return a router over both dialects of the server; the cheap one comes first."""
-    account = (key, f"{url}/v1")
-    small = OpenAIProvider("small", *account, "mock-small", prices=PRICES)
-    large = AnthropicProvider("large", *account, "mock-large", prices=PRICES)
-    return SmartRouter((small, large), patience=0.5, pause=1.0)
+def open_small(url: str, key: str) -> OpenAIProvider:
+    """Return the cheap provider, which is asked first."""
+    return OpenAIProvider("small", key, url, "mock-small", prices=PRICES)
 
 
 async def do_jobs(path: Path, url: str, key: str, rate: int, budget: int) -> None:
     """Do the jobs of a store until none is open."""
-    search = RepositorySearch(url)
+    large = AnthropicProvider("large", key, url, "mock-large", prices=PRICES)
+    router = SmartRouter((open_small(url, key), large), patience=0.5, pause=1.0)
     with Store(path, lease=1.0) as store:
         pace, costs = SharedPace(store, rate), CostTracker(store, budget)
-        await Worker(store, open_router(url, key), pace, costs, search.look_up).run()
+        look_up = RepositorySearch(url).look_up
+        await Worker(store, router, pace, costs, look_up).run()
 
 
 def run_worker(*settings: Any) -> None:
@@ -93,26 +92,7 @@ def show_plain(server: MockServer, items: int, folder: Path) -> None:
         time.sleep(0.01)
     process.kill()
     process.join()
-    found = len(json.loads(path.read_text())) if path.exists() else 0
-    print(f"  answers on disk: {found}")
-
-
-def watch(store: Store, crew: Crew, kills: int, small: Any) -> None:
-    """Show how far a crew is, and kill members at random moments.
-
-    small: the rule for the first provider, which is down until the first kill.
-    """
-    items = sum(store.counts().values())
-    moments = sorted(random.sample(range(items), min(kills, items)))  # in jobs done
-    with tqdm(total=items, unit="item") as bar:
-        while alive := crew.tend():
-            time.sleep(0.05)
-            bar.update(items - store.counts()["open"] - bar.n)
-            bar.set_postfix_str(dollars(store.spent()), refresh=False)
-            if moments and bar.n >= moments[0]:
-                moments.pop(0)
-                random.choice(alive).kill()
-                small.reply()
+    print("  there is a file with answers:", path.exists())
 
 
 def seen(server: MockServer) -> dict[str, Any]:
@@ -125,20 +105,43 @@ def seen(server: MockServer) -> dict[str, Any]:
     return {"starts": [one.received for one in calls], "charges": charges}
 
 
-def run_crew(server: MockServer, asked: argparse.Namespace, path: Path) -> Report:
-    """Do all jobs with workers, some of which are killed; return the report."""
+def run_dask(store: Store, server: MockServer, asked: argparse.Namespace) -> None:
+    """Do all jobs with the first provider alone, on a cluster of Dask."""
+    from robust_client.on_dask import (
+        run_local_cluster,  # with `pip install -e .[scale]`
+    )
+
+    provider = partial(open_small, server.url, server.api_key)
+    asyncio.run(run_local_cluster(store, provider, asked.rate, asked.workers))
+
+
+def run_crew(store: Store, server: MockServer, asked: argparse.Namespace) -> None:
+    """Do all jobs with workers; kill some, each after a random number of jobs."""
+    small = server.on(path=CHAT).reply(fault.status(503))  # until the first kill
+    moments = sorted(random.sample(range(asked.items), min(asked.kills, asked.items)))
+
+    def kill_some(done: int, alive: list[Any]) -> None:
+        if moments and done >= moments[0]:
+            moments.pop(0)
+            random.choice(alive).kill()
+            small.reply()
+
+    settings = (store.path, server.url, server.api_key, asked.rate, asked.budget)
+    crew = Crew(asked.workers, partial(start, run_worker, *settings))
+    try:
+        crew.watch(store, kill_some)
+    finally:
+        crew.stop()
+
+
+def run_all(server: MockServer, asked: argparse.Namespace, path: Path) -> Report:
+    """Do all jobs, with faults on both providers; return the report."""
     server.chaos(0.1, fault.status(503), fault.status(529), fault.drop())
-    small = server.on(path=CHAT).reply(fault.status(503))
     ids = [f"topic-{number:04}" for number in range(asked.items)]
-    settings = (path, server.url, server.api_key, asked.rate, asked.budget)
     with Store(path) as store:
         store.add((name, name) for name in ids)
-        began = time.monotonic()
-        crew = Crew(asked.workers, partial(start, run_worker, *settings))
-        try:
-            watch(store, crew, asked.kills, small)
-        finally:
-            crew.stop()
+        began, run = time.monotonic(), {"crew": run_crew, "dask": run_dask}
+        run[asked.executor](store, server, asked)
         facts = seen(server) | {"rate": asked.rate, "seconds": time.monotonic() - began}
         return make_report(store, ids, **facts)
 
@@ -149,6 +152,7 @@ def read_arguments() -> argparse.Namespace:
     usual = {"items": 60, "rate": 20, "workers": 1, "kills": 1, "budget": 100_000}
     for name, number in usual.items():
         parser.add_argument(f"--{name}", type=int, default=number, help=f"or {number}")
+    parser.add_argument("--executor", choices=("crew", "dask"), default="crew")
     parser.add_argument("--store", type=Path, help="a file to keep, and to go on with")
     parser.add_argument("--report", type=Path, help="a file for the report, as JSON")
     asked = parser.parse_args()
@@ -168,7 +172,7 @@ def main() -> None:
         show_plain(server, 60, folder)
         server.reset()
         print(f"\na store, and workers that are killed: {asked.kills} x SIGKILL")
-        report = run_crew(server, asked, asked.store or folder / "store.db")
+        report = run_all(server, asked, asked.store or folder / "store.db")
         print(f"  {report}")
     if asked.report:
         asked.report.write_text(json.dumps(asdict(report), indent=2), encoding="utf-8")

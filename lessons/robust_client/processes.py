@@ -3,13 +3,17 @@
 import asyncio
 import multiprocessing
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from .costs import BudgetExceededError
+from tqdm import tqdm
+
+from .costs import BudgetExceededError, dollars
 from .database import StoreError
 from .errors import APIError
 from .pipeline import StoppedError
+from .store import Store
 
 # What ends a worker that nobody killed.
 STOPS = (StoreError, BudgetExceededError, StoppedError, APIError)
@@ -49,6 +53,19 @@ class Crew:
             if process.exitcode is not None and process.exitcode < 0:
                 self.members[number] = self._begin()
         return [process for process in self.members if process.is_alive()]
+
+    def watch(self, store: Store, on_look: Callable[[int, list], object]) -> None:
+        """Show how far the jobs of a store are, and what they cost, until all end.
+
+        on_look: is called all the time, with how many jobs are done and who is at work.
+        """
+        items = sum(store.counts().values())
+        with tqdm(total=items, unit="item") as bar:
+            while alive := self.tend():
+                time.sleep(0.05)
+                bar.set_postfix_str(dollars(store.spent()), refresh=False)
+                bar.update(items - store.counts()["open"] - bar.n)
+                on_look(bar.n, alive)
 
     def stop(self) -> None:
         """End all processes, and wait for that; their jobs stay in the store."""

@@ -35,3 +35,8 @@ def do_jobs(path: Path, url: str, count: int, rate: int) -> None:
     with Store(path, lease=0.3) as store:
         store.add((f"job {number}", f"text {number}") for number in range(count))
         asyncio.run(worker(store, url, rate).run())
+
+
+def open_small(url: str) -> OpenAIProvider:
+    """Return the first provider alone."""
+    return providers(url)[0]
