@@ -1,4 +1,4 @@
-"""What is lost, doubled and paid twice when processes are killed. By hand:
+"""What is lost, doubled and paid again when programs are killed. By hand:
 
     python -m tests.benchmarks.many_apis --items 2000 --rate 50 --kills 50
 
@@ -8,12 +8,12 @@ the server and the program's file are read:
 
     lost      items without an answer in the file
     doubled   items with more than one answer there
-    twice     items that the server carried out more than once
+    again     calls carried out for an item that was answered before
     fullest   the most calls in any second; the limit is --rate
     wall      seconds over the ideal, which is items / rate
 
-async-batch-llm and DBOS are not in requirements.txt. Make an environment of its own with
-them, pyrate-limiter, `pip install -e .`, and give its Python with --python.
+async-batch-llm and DBOS are not in requirements.txt. Make an environment of their own,
+with pyrate-limiter and `pip install -e .` as well, and give its Python with --python.
 """
 
 import argparse
@@ -243,13 +243,12 @@ def measure(name: str, asked: argparse.Namespace, folder: Path) -> str:
         facts = (command, asked.items, asked.kills, patience)
         seconds, is_done = run_and_kill(server, *facts)
         calls = [one for one in server.records if one.identity]
-    carried_out = Counter(one.body for one in calls if not one.replayed)
-    twice = sum(number > 1 for number in carried_out.values())
+    again = sum(not one.replayed for one in calls) - asked.items
     found = Counter(item for item, _ in read_lines(path))
     lost, doubled = asked.items - len(found), sum(n > 1 for n in found.values())
     most = most_in_a_second([one.received for one in calls])
     wall = f"{seconds / ideal:.2f}" if is_done else "not done"
-    return f"{name:<16}{lost:>6}{doubled:>9}{twice:>7}{most:>9}   {wall}"
+    return f"{name:<16}{lost:>6}{doubled:>9}{again:>7}{most:>9}   {wall}"
 
 
 def read_arguments() -> argparse.Namespace:
@@ -266,7 +265,7 @@ def main() -> None:
     """Print the table, a row for each program."""
     asked = read_arguments()
     print(f"{asked.items} items, {asked.rate} a second, {asked.kills} x kill -9")
-    print(f"{'':<16}{'lost':>6}{'doubled':>9}{'twice':>7}{'fullest':>9}   wall")
+    print(f"{'':<16}{'lost':>6}{'doubled':>9}{'again':>7}{'fullest':>9}   wall")
     with tempfile.TemporaryDirectory() as folder:
         for name in asked.only:
             print(measure(name, asked, Path(folder)), flush=True)
