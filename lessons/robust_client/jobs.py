@@ -101,27 +101,27 @@ class JobQueue(Database):
 
     def take(self, worker: str) -> Job | None:
         """Take the next open job, if there is one that nobody has."""
-        now = self.clock()
-        facts = {"now": now, "until": now + self.lease, "worker": worker}
         with self.changes() as db:
+            now = self.clock()  # not before: others may have written while we waited
+            facts = {"now": now, "until": now + self.lease, "worker": worker}
             row = db.execute(TAKE, facts).fetchone()
         return row and Job(*row, worker)
 
     def renew(self, jobs: Iterable[Job]) -> None:
         """Renew the leases of the jobs that a worker has."""
-        until = self.clock() + self.lease
-        rows = [(until, job.number, job.worker) for job in jobs]
         with self.changes() as db:
+            until = self.clock() + self.lease
+            rows = [(until, job.number, job.worker) for job in jobs]
             db.executemany(f"UPDATE jobs SET lease = ? WHERE {MINE}", rows)
 
     def put_back(self, job: Job, pause: float = 0.0) -> None:
         """Let anybody take a job: after a pause, in seconds, if the call has failed; at
         once if nobody knows what became of it.
         """
-        lease = self.clock() + min(pause, self.lease) if pause else 0.0
         last = None if pause else job.worker
         change = f"UPDATE jobs SET lease = ?, worker = ? WHERE {MINE}"
         with self.changes() as db:
+            lease = self.clock() + min(pause, self.lease) if pause else 0.0
             db.execute(change, (lease, last, job.number, job.worker))
 
     def keep_prompt(self, job: Job, prompt: str) -> None:

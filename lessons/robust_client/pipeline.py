@@ -12,6 +12,8 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+import anyio
+
 from .costs import BudgetExceededError, CostTracker
 from .errors import (
     APIError,
@@ -98,6 +100,7 @@ class Worker:
         account that has to be seen to. Then, and if it is cancelled, all open jobs stay
         in the store and are free at once.
         """
+        await anyio.sleep(0)  # httpx would load anyio later, while a start counts
         self._held: dict[str, Job] = {}
         self._numbers, self._answered = itertools.count(), time.monotonic()
         try:

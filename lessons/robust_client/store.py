@@ -53,8 +53,9 @@ class Store(JobQueue):
         of an even pace: requests that start at once would wait for each other. Starts
         of another clock, from before this machine was started, do not count.
         """
-        window, now = SlidingWindow(max_calls, period, self.clock), self.clock()
+        window = SlidingWindow(max_calls, period, self.clock)
         with self.changes() as db:
+            now = self.clock()  # not before: others may have started while we waited
             (starts,) = db.execute("SELECT starts FROM pace").fetchone()
             window.starts.extend(one for one in json.loads(starts) if one <= now)
             gap = window.starts[-1] + period / max_calls / 2 - now

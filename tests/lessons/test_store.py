@@ -7,6 +7,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from robust_client import database
@@ -231,6 +232,30 @@ def test_processes_share_one_window(store: Store, clock: Clock) -> None:
     windows = [sum(t <= other < t + 1.0 for other in starts) for t in starts]
     assert max(windows) == 5, f"{max(windows)} starts in a window for 5"
     assert starts[-1] - starts[0] < 12.0, "slower than the limit allows"
+
+
+class SlowStore(Store):
+    """A store that waits for another process before each change."""
+
+    def changes(self) -> Any:
+        """Let the other process do its work, which takes a tenth of a second."""
+        self.clock.now += 0.1
+        self.meanwhile()
+        return super().changes()
+
+
+def test_who_waits_for_the_file_reads_the_clock_after(
+    store: Store, clock: Clock
+) -> None:
+    """What others wrote during the wait is not taken for that of a wrong clock."""
+    slow = SlowStore.__new__(SlowStore)
+    slow.meanwhile = lambda: None
+    slow.__init__(store.path, clock=clock, lease=5.0)
+    slow.meanwhile = lambda: store.take("other")
+    assert slow.take("slow").id == "b", "a job with a fresh lease was taken away"
+    slow.meanwhile = lambda: store.start(1, 1.0)
+    assert slow.start(1, 1.0) > 0, "the start of another process was forgotten"
+    slow.close()
 
 
 # --- what can be wrong with a store -----------------------------------------------
