@@ -22,6 +22,7 @@ from .errors import (
     QuotaExceededError,
 )
 from .jobs import Job, LeaseLostError
+from .pace import SharedPace
 from .providers import BaseLLMClient
 from .router import AllPassedOverError, Call, SmartRouter
 from .store import Store
@@ -29,26 +30,11 @@ from .store import Store
 # What is wrong with an account, and not with a job: a person has to see to it.
 ACCOUNT = (AuthenticationError, PermissionDeniedError, QuotaExceededError)
 MOST_ATTEMPTS = 12  # requests for one job; then it has failed
-MARGIN = 0.04  # seconds; requests do not all take the same time to the server
 LookUp = Callable[[str], Awaitable[str]]
 
 
 class StoppedError(Exception):
     """The worker cannot go on; the text says why. All open jobs wait in the store."""
-
-
-class SharedPace:
-    """At most max_calls starts of all processes together in any period, in seconds."""
-
-    def __init__(self, store: Store, max_calls: int, period: float = 1.0) -> None:
-        self.store, self.max_calls, self.period = store, max_calls, period + MARGIN
-        self._line = asyncio.Lock()  # one task asks the store, the others queue
-
-    async def acquire(self) -> None:
-        """Wait until a call may start."""
-        async with self._line:
-            while wait := self.store.start(self.max_calls, self.period):
-                await asyncio.sleep(wait)
 
 
 async def use_text(text: str) -> str:
