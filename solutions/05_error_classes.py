@@ -17,7 +17,7 @@ import requests
 from requests.exceptions import ChunkedEncodingError, InvalidHeader
 from urllib3.exceptions import ReadTimeoutError
 
-TIMEOUT = (3.05, 30.0)  # seconds to connect, and of silence
+TIMEOUT = 30.0  # seconds to connect, and of silence
 
 
 class APIError(Exception):
@@ -26,8 +26,8 @@ class APIError(Exception):
     status: the status code; None if no whole reply came.
     code: the short name of the error in the reply's body, such as "invalid_api_key".
     request_id: the reply's x-request-id, to quote when you ask for help.
-    retry_after: seconds to wait, from the reply's Retry-After: a number or a date, of
-        which one in the past means 0.0. None if there is none that can be read.
+    retry_after: seconds to wait, from the reply's Retry-After. None if it has none.
+        Further: the header may be a date, in the past 0.0, or nothing readable, None.
     """
 
     is_retryable = False  # True in a class whose call can succeed later, unchanged
@@ -116,7 +116,7 @@ _BY_EXCEPTION = (
     (ReadTimeoutError, APITimeoutError),  # in the body: requests wraps it differently
     (requests.ConnectionError, APIConnectionError),
     (ChunkedEncodingError, APIConnectionError),
-    (ValueError, BadRequestError),  # no URL, no JSON, no header: nothing was sent
+    ((ValueError, TypeError), BadRequestError),  # no URL, no JSON: nothing was sent
     (requests.RequestException, InvalidResponseError),  # too many redirects, bad gzip
 )
 _WORDS = ("error", "errors", "message", "detail", "title", "msg")  # keys of a failure
@@ -125,10 +125,13 @@ _WORDS = ("error", "errors", "message", "detail", "title", "msg")  # keys of a f
 def raise_for_error(response: requests.Response) -> None:
     """Return None for a good reply, and raise the APIError that fits a bad one.
 
-    Good is any 2xx without a body, or with JSON in which there is no "error". The error
-    says what the server says, and has status, code, request_id and retry_after from it.
-    A server says it as {"error": {"message": "…", "code": "…"}}, {"error": "…"} or
-    {"message": "…"} in JSON; what is said in no such way is up to you.
+    Good is any 2xx without a body, or with JSON in which there is no "error"; one that
+    is null is none. The error, of any class, says what the server says, and has status,
+    code, request_id and retry_after from it. A server says it as
+    {"error": {"message": "…", "code": "…"}}, {"error": "…"} or {"message": "…"}.
+
+    Further, if you like: the JSON of a bad reply may have any other shape, such as [],
+    5 or {"error": []}. The error is the one for its status; its message is up to you.
     """
     body = None
     is_success = 200 <= response.status_code <= 299
@@ -146,7 +149,7 @@ def raise_for_error(response: requests.Response) -> None:
     code = None if facts.get("code") is None else str(facts["code"])
     error_class = _class_for(response.status_code, code, facts.get("type"))
     message = _words_in(part) or f"{response.status_code}: {_start_of(response)!r}"
-    if 300 <= response.status_code <= 399 and "Location" in response.headers:
+    if response.is_redirect:
         message = f"{response.status_code}: redirected to {_host_of(response)}"
     raise _error(error_class, response, message, code)
 
@@ -161,25 +164,38 @@ def call(method: str, url: str, **kwargs: Any) -> requests.Response:
 
     kwargs: as for requests.request, which gets a timeout even if there is none in them.
     The error of requests or about the JSON, if there was one, is the __cause__ of it.
+
+    Further, if you like: rare failures. Arguments of which no request can be made (an
+    address, a header, a value that JSON cannot hold) are a BadRequestError. A 3xx, too
+    many redirects, or a body that cannot be unpacked is an APIError. None of these can
+    succeed later.
     """
     kwargs.setdefault("timeout", TIMEOUT)
     # A redirect would take the key and the body to another address.
     kwargs.setdefault("allow_redirects", False)
     names = [str(name).lower() for name in kwargs.get("headers") or ()]
-    if "authorization" in names and not kwargs.get("auth"):
-        kwargs["auth"] = lambda request: request  # or a login in ~/.netrc replaces it
+    if "authorization" in names:
+        # Or a login in ~/.netrc replaces it.
+        kwargs["auth"] = kwargs.get("auth") or _leave_as_it_is
     try:
         response = requests.request(method, url, **kwargs)
-        raise_for_error(response)  # reads the body, if it has not arrived yet
-        response.encoding = None  # or .json() believes a wrong charset in the header
-        return response
+        _ = response.content  # with stream=True, the body arrives only now
     except (InvalidHeader, UnicodeEncodeError):  # they quote the header, and so the key
         cause = InvalidHeader(
             "a header or the body has a character that cannot be sent"
         )
-    except (requests.RequestException, ValueError) as error:
+    except (requests.RequestException, ValueError, TypeError) as error:
         cause = error
+    else:
+        raise_for_error(response)
+        response.encoding = None  # or .json() believes a wrong charset in the header
+        return response
     raise _class_for_exception(cause)(f"{type(cause).__name__}: {cause}") from cause
+
+
+def _leave_as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Return a request: what may stand for auth, and adds nothing."""
+    return request
 
 
 def _class_for_exception(cause: Exception) -> type[APIError]:
@@ -221,16 +237,13 @@ def _error(
 
 def _error_inside(body: Any) -> Any:
     """Return the part of a success's JSON that reports an error; None if none does."""
-    if not isinstance(body, dict):
-        return None
-    if body.get("error") or body.get("object") == "error" or body.keys() == {"detail"}:
-        return body
-    choices = body.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    if not isinstance(choice, dict):
-        return None
-    is_bad = choice.get("error") or choice.get("finish_reason") == "error"
-    return choice if is_bad else None
+    choices = body.get("choices") if isinstance(body, dict) else None
+    for part in [body, *(choices if isinstance(choices, list) else [])]:
+        facts = part if isinstance(part, dict) else {}
+        names = (facts.get("object"), facts.get("finish_reason"))
+        if facts.get("error") or "error" in names or facts.keys() == {"detail"}:
+            return part
+    return None
 
 
 def _words_in(part: Any, levels: int = 5) -> str:

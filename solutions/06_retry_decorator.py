@@ -1,7 +1,8 @@
 """Solution 06: read Retry-After in all its forms, and repeat what can succeed later.
 
 Sources: RFC 9110, sections 10.2.3 (Retry-After) and 5.6.7 (the three forms of a date);
-https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ (full jitter).
+https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ (full jitter);
+https://github.com/grpc/proposal/blob/master/A6-client-retries.md (the retry budget).
 """
 
 import asyncio
@@ -11,8 +12,8 @@ import functools
 import inspect
 import random
 import re
-import ssl
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,11 +64,14 @@ _DATES = (
 def parse_retry_after(value: str | None, now: float | None = None) -> float | None:
     """Return the seconds that a Retry-After header asks you to wait.
 
-    The header holds whole seconds, or a date in one of three forms, always in GMT
-    (RFC 9110, sections 10.2.3 and 5.6.7); one of them has a year of two digits, which
-    is in the past if it would be more than 50 years ahead. A date in the past gives
-    0.0. None if there is no header, or if it holds neither. No value raises an error.
-    1.5 is no value of the standard, but servers send it: 1.5 or None, as you like.
+    The header holds whole seconds, or a date such as Sun, 06 Nov 1994 08:49:37 GMT
+    (RFC 9110, section 10.2.3). A date in the past gives 0.0. None if there is no
+    header, or if it holds neither. No value raises an error. Servers send what is not
+    in the standard: for 1.5, or a date as in an e-mail, return seconds or None.
+
+    Further, if you like: two old forms of a date, which mean GMT as well (RFC 9110,
+    section 5.6.7). One of them has a year of two digits: it is in the past if it would
+    be more than 50 years ahead.
 
     now: the present in seconds since 1970, as time.time() gives it, which None asks.
     """
@@ -81,7 +85,7 @@ def parse_retry_after(value: str | None, now: float | None = None) -> float | No
     return None if date is None else max(0.0, date - now)
 
 
-def _parse_date(value: str, now: float) -> int | None:
+def _parse_date(value: str, now: float) -> float | None:
     """Return an HTTP-date in seconds since 1970, or None for what is none.
 
     Neither the time zone of this machine nor its language has a part in it.
@@ -104,8 +108,9 @@ def _parse_date(value: str, now: float) -> int | None:
     except ValueError:  # February 30, or the year 0
         return None
     zone = found.groupdict().get("zone") or "+0000"
-    ahead = int(f"{zone[0]}1") * (int(zone[1:3]) * 60 + int(zone[3:])) * 60  # of GMT
-    return calendar.timegm((year, month, day, hour, minute, second)) - ahead
+    ahead = datetime.datetime.strptime(zone, "%z").utcoffset()  # of GMT
+    seconds = calendar.timegm((year, month, day, hour, minute, second))
+    return seconds - ahead.total_seconds()
 
 
 def retry_on_error(
@@ -117,6 +122,7 @@ def retry_on_error(
     max_delay: float = 60.0,
     jitter: bool = True,
     deadline: float | None = None,
+    budget: "RetryBudget | None" = None,
     sleep: Function | None = None,
     rng: random.Random | None = None,
 ) -> Callable[[Function], Function]:
@@ -130,9 +136,11 @@ def retry_on_error(
         times the one before, but at most max_delay seconds.
     jitter: wait a random part of the delay, from nothing to all of it.
     deadline: no retry begins more than these seconds after the first call; None: any.
+    budget: further, if you like: a RetryBudget, see below; None: no budget.
     sleep: waits so many seconds; for an `async def`, it is an `async def` as well.
         None: time.sleep, or asyncio.sleep for an `async def`.
-    rng: has uniform(), for the jitter; None: the module random.
+    rng: draws the jitter; it has uniform(low, high), and maybe nothing else. None: the
+        module random.
 
     An error's retry_after, in seconds, is a wait that is never cut short: if it is more
     than max_delay or the deadline allows, there is no retry. In the end the last error
@@ -153,18 +161,18 @@ def retry_on_error(
         max_delay,
         float("inf") if deadline is None else deadline,
         (rng or random) if jitter else None,
+        budget,
     )
 
     def decorate(function: Function) -> Function:
-        if not callable(function):
-            raise TypeError(f"only a function can be repeated, not {function!r}")
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(
-            function
-        ):
+        is_generator = inspect.isgeneratorfunction(function)
+        if is_generator or inspect.isasyncgenfunction(function):
             raise TypeError(
                 f"{function!r} is a generator, which fails while it is read, when its "
                 "call is over: repeat a function that reads it"
             )
+        if not callable(function):
+            raise TypeError(f"only a function can be repeated, not {function!r}")
         repeated = _repeat(function, exceptions, policy, sleep)
         if not inspect.iscoroutinefunction(function):
             return repeated
@@ -188,24 +196,34 @@ class _Policy:
     max_delay: float
     deadline: float
     dice: Any
+    budget: "RetryBudget | None"
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if name != "dice" and not value >= 0:  # also for nan, which is not below 0
+        for name, value in list(vars(self).items())[:5]:  # the numbers
+            if not value >= 0:  # also for nan, which is not below 0
                 raise ValueError(f"{name} must be 0 or more, not {value!r}")
+
+    def count_success(self) -> None:
+        """Count a try that succeeded, if there is a budget."""
+        if self.budget is not None:
+            self.budget.count_success()
 
 
 class _Waits:
     """The waits between the tries of one call, which began at started (monotonic)."""
 
     def __init__(self, policy: _Policy, started: float) -> None:
-        self._policy, self._started = policy, started
+        self.policy, self._started = policy, started
         self._count, self._waited = 0, 0.0
         self._delay = min(policy.initial_delay, policy.max_delay)
 
     def after(self, error: Exception) -> float | None:
         """Return the seconds to wait after an error, or None to give up."""
-        policy = self._policy
+        policy = self.policy
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):  # it is as wrong the next time
+            return None
+        if policy.budget is not None and not policy.budget.count_failure():
+            return None
         asked = getattr(error, "retry_after", None)
         asked = max(0.0, asked) if isinstance(asked, int | float) else 0.0
         if policy.dice:  # on top of what was asked, or all clients come back at once
@@ -217,23 +235,12 @@ class _Waits:
         past = max(self._waited, time.monotonic() - self._started)
         if self._count >= policy.max_retries or wait < asked:
             return None
-        if _is_about_a_certificate(error):  # it is as wrong the next time
-            return None
         if past + wait > policy.deadline:
             return None
         self._count += 1
         self._waited += wait
         self._delay = min(self._delay * policy.backoff_factor, policy.max_delay)
         return wait
-
-
-def _is_about_a_certificate(error: BaseException) -> bool:
-    """Say whether an error, or one below it, is about a server's certificate."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return True
-    below = (*error.args, getattr(error, "reason", None), error.__cause__)
-    errors = [part for part in below if isinstance(part, BaseException)]
-    return any(_is_about_a_certificate(part) for part in errors)
 
 
 def _repeat(
@@ -248,6 +255,7 @@ def _repeat(
             try:
                 result = function(*args, **kwargs)
                 if not inspect.isawaitable(result):
+                    policy.count_success()
                     return result
                 waits = waits or _Waits(policy, started)
                 call = functools.partial(function, *args, **kwargs)
@@ -269,7 +277,9 @@ async def _finish(
     """Await what a call has returned, and call again while that can help."""
     while True:
         try:
-            return await (call() if begun is None else begun)
+            result = await (call() if begun is None else begun)
+            waits.policy.count_success()
+            return result
         except exceptions as error:
             wait = waits.after(error)
             if wait is None:
@@ -277,3 +287,37 @@ async def _finish(
         begun, pause = None, sleep(wait)
         if inspect.isawaitable(pause):  # a sleep for tests may be a plain function
             await pause
+
+
+class RetryBudget:
+    """Further, if you like: the retries that several functions share.
+
+    It begins with max_tokens, and never has more than these or less than 0. Each try
+    that fails with one of its decorator's exceptions costs one token, whether or not a
+    retry follows. Each try that succeeds gives token_ratio of a token. While half of
+    max_tokens or less is left, there is no retry: the error is raised at once.
+    (gRPC limits its retries like this: proposal A6, "Throttling Retry Attempts".)
+
+    Threads may count at the same time. Raises ValueError for a max_tokens or a
+    token_ratio that is not above 0.
+    """
+
+    def __init__(self, max_tokens: float = 10, token_ratio: float = 0.1) -> None:
+        if not (0 < max_tokens < float("inf") and token_ratio > 0):  # nan neither
+            raise ValueError(
+                "max_tokens and token_ratio must be above 0, not "
+                f"{max_tokens!r} and {token_ratio!r}"
+            )
+        self._most, self._ratio, self._tokens = max_tokens, token_ratio, max_tokens
+        self._lock = threading.Lock()
+
+    def count_success(self) -> None:
+        """Count a try that succeeded."""
+        with self._lock:
+            self._tokens = min(self._tokens + self._ratio, self._most)
+
+    def count_failure(self) -> bool:
+        """Count a try that failed, and say whether a retry may follow."""
+        with self._lock:
+            self._tokens = max(0.0, self._tokens - 1)
+            return self._tokens > self._most / 2

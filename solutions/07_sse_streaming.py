@@ -5,20 +5,16 @@ The rules are those of the WHATWG HTML standard, sections 9.2.5 and 9.2.6:
 https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 """
 
-import itertools
+import functools
 import json
 import os
+import re
+import ssl
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
 import httpx
-
-TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # seconds: of silence, and to connect
-
-
-_WORDS = ("error", "errors", "message", "detail", "title", "msg")  # keys of a failure
 
 
 @dataclass
@@ -69,6 +65,23 @@ class StreamError(APIError):
 
 class IncompleteStreamError(StreamError):
     """The stream stopped before its end."""
+
+
+@dataclass
+class StreamedAnswer:
+    """A whole answer, put together from a stream.
+
+    text: the joined pieces of text. finish_reason: why the model stopped; None if the
+        stream ended with [DONE] alone.
+    usage: the tokens that the server counted, as it sent them; None if it sent none.
+    tool_calls: what the model wants called, as in a plain reply: {"id": …, "type":
+        "function", "function": {"name": …, "arguments": …}}. The arguments stay text.
+    """
+
+    text: str = ""
+    finish_reason: str | None = None
+    usage: dict[str, Any] | None = None
+    tool_calls: list[dict[str, Any]] = field(default_factory=list)
 
 
 def iter_sse(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
@@ -144,23 +157,80 @@ def stream_chat(
     an answer. A chunk may have no choices, no delta, or null as content: no text then.
 
     Raises StreamError, with the server's words in its message, for an error that the
-    server reports, in the stream or in place of it, and for a damaged event;
-    IncompleteStreamError if the stream ends or breaks with neither [DONE] nor a
-    finish_reason. Both have the text so far in partial.
+    server reports in place of the stream or in it: as `event: error`, or under the key
+    "error" of the event or of its choice, as an object, a text, a list or a number
+    (null is no error). StreamError too for a damaged event: data that is not a JSON
+    object, or an object with neither choices nor usage.
+    Raises IncompleteStreamError if the stream ends or breaks with neither [DONE] nor a
+    finish_reason. Both errors have the text so far in partial.
     Leaving the loop early closes the connection.
     """
-    address = (base_url or _setting("OPENAI_BASE_URL")).strip()
-    api_key = (api_key or _setting("OPENAI_API_KEY")).strip()
-    if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-        raise ValueError("the API key has a character that no key has")
-    model = model or _setting("OPENAI_MODEL")
     # The generator is another function: so the ValueError comes with the call of this
     # one, and not with the first piece.
-    return _pieces(
-        f"{address.rstrip('/')}/chat/completions",
-        {"Authorization": f"Bearer {api_key}"},
-        {"model": model, "messages": messages, "stream": True},
-    )
+    return _pieces(*_request(messages, base_url, api_key, model), _Answer())
+
+
+def collect_chat(
+    messages: list[dict[str, Any]],
+    *,
+    base_url: str | None = None,
+    api_key: str | None = None,
+    model: str | None = None,
+    tools: list[dict[str, Any]] | None = None,
+) -> StreamedAnswer:
+    """Read one stream to its end, and return all that is in it.
+
+    tools: the functions that the model may call, sent as they are; None for none. The
+        other arguments, and the errors, are those of stream_chat.
+
+    The request has "stream_options": {"include_usage": True}; the usage may come after
+    the finish_reason. content may be a list of parts too, such as [{"type": "text",
+    "text": "Hello"}]; parts of another type are left out.
+
+    A delta may have pieces of tool calls, such as {"tool_calls": [{"index": 0, "id":
+    "call_1", "type": "function", "function": {"name": "add", "arguments": "{"}}]}.
+    index says to which call a piece belongs; several calls may take turns, and indexes
+    may leave numbers out. Calls are returned in the order of their index, each with the
+    joined arguments of its pieces. Once a piece has brought the id or the name, it may
+    be missing, null or "" in the others.
+    """
+    url, headers, body = _request(messages, base_url, api_key, model)
+    body["stream_options"] = {"include_usage": True}
+    if tools:
+        body["tools"] = tools
+    answer = _Answer()
+    for _ in _pieces(url, headers, body, answer):
+        pass
+    calls = [answer.calls[index] for index in sorted(answer.calls)]
+    return StreamedAnswer(answer.text, answer.reason, answer.usage, calls)
+
+
+@dataclass
+class _Answer:
+    """What has arrived of an answer. calls: the tool calls, by their index."""
+
+    text: str = ""
+    reason: str | None = None
+    usage: dict[str, Any] | None = None
+    calls: dict[int, dict[str, Any]] = field(default_factory=dict)
+    has_begun: bool = False
+
+
+def _request(
+    messages: list[dict[str, Any]],
+    base_url: str | None,
+    api_key: str | None,
+    model: str | None,
+) -> tuple[str, dict[str, str], dict[str, Any]]:
+    """Return address, headers and body of a request; ValueError for bad settings."""
+    address = (base_url or _setting("OPENAI_BASE_URL")).strip()
+    api_key = (api_key or _setting("OPENAI_API_KEY")).strip()
+    if not re.fullmatch("[!-~]+", api_key):  # the printable characters of ASCII
+        raise ValueError("the API key has a character that no key has")
+    model = model or _setting("OPENAI_MODEL")
+    url = f"{address.rstrip('/')}/chat/completions"
+    body = {"model": model, "messages": messages, "stream": True}
+    return url, {"Authorization": f"Bearer {api_key}"}, body
 
 
 def _setting(name: str) -> str:
@@ -171,124 +241,101 @@ def _setting(name: str) -> str:
     return value
 
 
-def _pieces(url: str, headers: dict[str, str], body: dict[str, Any]) -> Iterator[str]:
-    """Send the request, and yield the text of the answer; see stream_chat."""
-    pieces: list[str] = []
-    has_choice = is_finished = False
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Return the certificates to trust; reading them takes longer than a request."""
+    return httpx.create_ssl_context()
+
+
+def _pieces(
+    url: str, headers: dict[str, str], body: dict[str, Any], answer: _Answer
+) -> Iterator[str]:
+    """Send the request, put what arrives into answer, and yield its text."""
     try:
         with httpx.stream(
-            "POST", url, headers=headers, json=body, timeout=TIMEOUT
+            "POST",
+            url,
+            headers=headers,
+            json=body,
+            timeout=60.0,  # seconds of silence
+            verify=_certificates(),
         ) as response:
-            for event in iter_sse(_bytes_of_stream(response)):
+            _check_stream(response)
+            for event in iter_sse(response.iter_bytes()):
                 data = event.data.strip()
-                if data == "[DONE]" and has_choice:
+                if data == "[DONE]" and answer.has_begun:
                     return
-                if data in ("", "[DONE]"):  # an empty one keeps the connection open
-                    continue
-                choice = _read_chunk(event)
-                has_choice = has_choice or choice is not None
-                text, reason = _read_choice(choice or {}, data)
-                is_finished = is_finished or bool(reason)  # the usage may still follow
-                if text:
-                    pieces.append(text)
+                # Some servers keep a connection open with empty events.
+                if data and (text := _read_event(event, answer)):
+                    answer.text += text
                     yield text
-        if not is_finished:
-            raise IncompleteStreamError("the end came without [DONE] or finish_reason")
     except StreamError as error:
-        error.partial = "".join(pieces)
+        error.partial = answer.text
         raise
     except httpx.RequestError as error:
-        if not is_finished:
-            message = f"{type(error).__name__} after {len(pieces)} pieces: {error}"
-            raise IncompleteStreamError(message, "".join(pieces)) from error
+        if not answer.reason:
+            message = f"the stream broke off: {type(error).__name__}: {error}"
+            raise IncompleteStreamError(message, answer.text) from error
+    if not answer.reason:
+        message = "the stream ended with neither [DONE] nor a finish_reason"
+        raise IncompleteStreamError(message, answer.text)
 
 
-def _bytes_of_stream(response: httpx.Response) -> Iterator[bytes]:
-    """Return the bytes of a reply that is an event stream.
+def _check_stream(response: httpx.Response) -> None:
+    """Raise StreamError, with what the server says, for what is no event stream.
 
-    Without a Content-Type it is one unless it begins as JSON or HTML does. Raises
-    StreamError, with what the server says, for any other reply.
+    Without a Content-Type, a reply with the status 200 is taken for one.
     """
-    chunks = response.iter_bytes()
-    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if response.is_success and kind in ("text/event-stream", ""):
-        start = next(chunks, b"")
-        chunks = itertools.chain([start], chunks)
-        if kind or start.lstrip()[:1] not in (b"{", b"[", b"<"):
-            return chunks
-    content = b"".join(chunks)
-    status = f"{response.status_code} {response.reason_phrase}"
-    if response.is_redirect:
-        status += f", redirected to {_host_of(response)}"
-    raise StreamError(f"no stream, but {status}, {kind}: {_explain(content)}")
+    kind = response.headers.get("Content-Type", "text/event-stream")
+    is_stream = kind.partition(";")[0].strip().lower() == "text/event-stream"
+    if response.status_code == 200 and is_stream:
+        return
+    said = response.read().decode("utf-8", "replace")
+    if response.next_request:  # where a redirect leads; httpx does not follow it
+        said = f"redirected to {response.next_request.url.host}"
+    raise StreamError(f"no stream, but {response.status_code}, {kind}: {said[:500]}")
 
 
-def _host_of(response: httpx.Response) -> str | None:
-    """Return the host to which a redirect leads; None if it cannot be read."""
-    try:
-        place = urljoin(str(response.url), response.headers["Location"])
-        return urlsplit(place).hostname
-    except ValueError:
-        return None
+def _read_event(event: ServerSentEvent, answer: _Answer) -> str:
+    """Put what an event brings into answer, and return its text.
 
-
-def _read_chunk(event: ServerSentEvent) -> dict[str, Any] | None:
-    """Return the choice in an event; None for a note, such as the usage.
-
-    Raises StreamError for an error that the server reports, in any shape, and for an
-    event of which nobody knows what it is.
+    Raises StreamError for an error that the server reports, and for an event that is
+    neither a part of an answer nor a note.
     """
-    if event.event == "error":
-        raise StreamError(f"the server reports: {_explain(event.data)}")
     try:
         chunk = json.loads(event.data)
-        choices = chunk.get("choices")
-        is_note = choices is not None or "usage" in chunk or chunk.get("type") == "ping"
-        if chunk.get("error") or (not is_note and _words_in(chunk)):
-            raise StreamError(f"the server reports: {_explain(event.data)}")
-        if not is_note:
-            raise StreamError(f"neither an answer nor a note: {event.data[:80]!r}")
-        # Another index would be another answer.
-        return next((one for one in choices or [] if not one.get("index")), None)
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise StreamError(f"a damaged event: {event.data[:80]!r}") from error
+        if event.event == "error" or chunk.get("error"):
+            raise StreamError(f"the server reports: {chunk}")
+        if not chunk.keys() & {"choices", "usage"}:
+            raise StreamError(f"neither an answer nor a note: {chunk}")
+        answer.usage = chunk.get("usage") or answer.usage
+        for choice in chunk.get("choices") or []:
+            return _read_choice(choice, answer)  # one answer was asked for
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as why:
+        raise StreamError(f"a damaged event: {event.data[:500]}") from why
+    return ""
 
 
-def _read_choice(choice: dict[str, Any], data: str) -> tuple[str, str | None]:
-    """Return the text that a choice adds to the answer, and the reason if that ends it.
-
-    It may have no delta, and null as content. Raises StreamError for an error in it, or
-    for one with another form; data: the event, for the message.
-    """
-    if choice.get("error") or choice.get("finish_reason") == "error":
-        raise StreamError(f"the server reports: {_explain(data)}")
-    try:
-        content = (choice.get("delta") or {}).get("content") or ""
-        if isinstance(content, list):  # some servers send it in parts
-            texts = [part for part in content if part.get("type", "text") == "text"]
-            content = "".join(part["text"] for part in texts)
-        return "" + content, choice.get("finish_reason")
-    except (LookupError, TypeError, AttributeError) as error:
-        raise StreamError(f"a damaged event: {data[:80]!r}") from error
+def _read_choice(choice: dict[str, Any], answer: _Answer) -> str:
+    """Put what a choice brings into answer, and return its text."""
+    reason, delta = choice.get("finish_reason"), choice.get("delta") or {}
+    if choice.get("error") or reason == "error":
+        raise StreamError(f"the server reports: {choice}")
+    answer.has_begun, answer.reason = True, reason or answer.reason
+    for piece in delta.get("tool_calls") or []:
+        _add_piece(answer.calls, piece)
+    content = delta.get("content") or ""
+    if isinstance(content, list):
+        parts = [part for part in content if part.get("type") == "text"]
+        content = "".join(part["text"] for part in parts)
+    return "" + content  # a TypeError for what is no text
 
 
-def _explain(content: str | bytes) -> str:
-    """Return the words with which a body or an event explains a failure, or its start.
-
-    JSON is UTF-8, whatever the header says.
-    """
-    try:
-        words = _words_in(json.loads(content))
-    except (ValueError, RecursionError):
-        words = ""
-    text = content if isinstance(content, str) else content.decode("utf-8", "replace")
-    return words or text[:500]
-
-
-def _words_in(part: Any, levels: int = 5) -> str:
-    """Return all that the JSON of a failure, or a part of it, says; "" if nothing."""
-    if isinstance(part, dict):
-        part = [part.get(name) for name in (*_WORDS, "choices")]
-    if isinstance(part, list) and levels:
-        return "; ".join(filter(None, (_words_in(one, levels - 1) for one in part)))
-    return part if isinstance(part, str) else ""
+def _add_piece(calls: dict[int, dict[str, Any]], piece: dict[str, Any]) -> None:
+    """Add a piece of a tool call to the call to which it belongs."""
+    new = {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
+    call = calls.setdefault(piece["index"], new)
+    call["id"] = call["id"] or piece.get("id")
+    function, more = call["function"], piece.get("function") or {}
+    function["name"] = function["name"] or more.get("name")
+    function["arguments"] += more.get("arguments") or ""

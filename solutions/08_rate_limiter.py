@@ -1,9 +1,9 @@
 """Solution 08: a rate limiter with a sliding window, for threads and asyncio alike.
 
-Whoever has to wait stands in one line, and only the first of the line looks at the
-clock. A start is written down at the moment at which it happens, never in advance. So
-whoever gives up while waiting has taken nothing, and whoever is late, because the
-machine was busy, does not let the next ones come too early.
+All callers stand in one line, and only the first of the line looks at the clock and
+counts a start. A start is written down at the moment when it happens, never in advance.
+So a caller who gives up while waiting has taken nothing, and one who is late, because
+the machine was busy, does not let the next ones start too early.
 """
 
 import asyncio
@@ -26,7 +26,8 @@ class RateLimiter:
 
     A window is half open, [t, t + period): a start exactly period after another is
     allowed. First come, first served, for any mixture of threads and event loops: no
-    newcomer passes those who wait, even if a start is free by then.
+    newcomer passes those who wait, even if a start is free by then. Each limiter counts
+    for itself.
 
     clock: returns seconds; the default is no wall clock, which can be set back.
     sleep: what acquire() waits with, in seconds.
@@ -47,7 +48,8 @@ class RateLimiter:
             raise ValueError(f"period must be seconds, more than 0: {period!r}")
         self.max_calls, self.period = max_calls, period
         self._clock, self._sleep = clock, sleep
-        self._starts: deque[float] = deque(maxlen=max_calls)  # the last ones
+        # When the last max_calls units started: a full deque drops the oldest.
+        self._starts = deque([-math.inf] * max_calls, maxlen=max_calls)
         self._open_line()
 
     def _open_line(self) -> None:
@@ -59,53 +61,46 @@ class RateLimiter:
         self._line: deque[Wake] = deque()  # of those who wait, in the order they came
         self._process = os.getpid()
 
-    def acquire(self) -> None:
+    def acquire(self, n: int = 1) -> None:
         """Wait until a call may start, and count it as started.
 
-        No lock is held during the wait.
+        No lock is held during the wait. A thread that is interrupted in it, as by
+        Ctrl-C, leaves the line, and no call is counted.
+        n: for how many calls this one counts; see the end of this class.
         """
-        wait = self._start()
-        if wait:
-            turn = threading.Event()
-            with self._place_in_line(turn.set) as place:
-                turn.wait()
-                while wait := self._start(place):
-                    self._sleep(wait)
+        turn = threading.Event()
+        with self._place_in_line(n, turn.set):
+            turn.wait()
+            while (wait := self._start(n)) > 0:
+                self._sleep(wait)
 
-    async def acquire_async(self) -> None:
+    async def acquire_async(self, n: int = 1) -> None:
         """Do what acquire() does, and let the event loop work while this waits.
 
-        A waiter that is cancelled leaves the line, and no call is counted.
+        It does not look at the clock in each round of the loop. A task that is
+        cancelled before this returns leaves the line, and no call is counted.
         """
-        wait = self._start()
-        if wait:
-            turn, loop = asyncio.Event(), asyncio.get_running_loop()
-            # An event of asyncio may only be set on the thread of its loop.
-            wake = functools.partial(loop.call_soon_threadsafe, turn.set)
-            with self._place_in_line(wake) as place:
-                await turn.wait()
-                while wait := self._start(place):
-                    # Event loops count in milliseconds, rounded up (selectors.py:
-                    # epoll). So the last one passes in rounds of the loop, or every
-                    # call is late.
-                    await asyncio.sleep(wait - 0.001)
+        turn, loop = asyncio.Event(), asyncio.get_running_loop()
+        # An event of asyncio may only be set on the thread of its loop.
+        wake = functools.partial(loop.call_soon_threadsafe, turn.set)
+        with self._place_in_line(n, wake):
+            await turn.wait()
+            while (wait := self._start(n)) > 0:
+                await asyncio.sleep(wait)
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return function, or `async def`, each of whose calls waits for its start."""
-        if not callable(function):
-            raise TypeError(f"limit a function or an `async def`, not {function!r}")
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(
-            function
-        ):
+        """Return function, or `async def`, each of whose calls waits for its start.
+
+        It may be a method. A call that fails has started all the same.
+        """
+        kinds = (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+        if not callable(function) or any(kind(function) for kind in kinds):
             raise TypeError(
-                f"{function!r} is a generator, which runs while it is read, when its "
-                "call is over: limit what it calls"
+                f"limit a function or an `async def`, not {function!r}; a generator "
+                "runs while it is read, when its call is over: limit what it calls"
             )
         forms = (function, type(function).__call__)  # an object can be called as well
         is_async = any(inspect.iscoroutinefunction(form) for form in forms)
-        # A wrapper around an `async def` may run it, with asyncio.run(), or return what
-        # it returns; in a running event loop, it can only do the latter.
-        is_wrapper = inspect.iscoroutinefunction(inspect.unwrap(function))
 
         async def limited_async(*args: Any, **kwargs: Any) -> Any:
             await self.acquire_async()
@@ -113,7 +108,7 @@ class RateLimiter:
 
         def limited(*args: Any, **kwargs: Any) -> Any:
             nonlocal is_async
-            if is_async or (is_wrapper and _is_in_a_loop()):
+            if is_async:
                 return limited_async(*args, **kwargs)
             self.acquire()
             result = function(*args, **kwargs)
@@ -122,43 +117,38 @@ class RateLimiter:
 
         return functools.wraps(function)(limited_async if is_async else limited)
 
-    def _start(self, place: Wake | None = None) -> float | None:
-        """Count a start, and return None; or return the seconds until one may be tried.
+    def _start(self, n: int) -> float:
+        """Count a start of n units if it is due; return the seconds until it is.
 
-        place: that of the caller in the line, of which only the first may start; None
-        if the caller is in no line, and so may not pass one.
+        Only the first of the line calls this, so nobody else is at the starts.
         """
-        if self._process != os.getpid():  # after a fork, the others are in the parent
-            self._open_line()
-        self._lock.acquire()  # `with` costs as much again as all that follows
-        try:
-            if self._line and self._line[0] is not place:
-                return math.inf
-            starts, now = self._starts, self._clock()
-            if starts and now < starts[-1]:  # the clock was set back: so are the starts
-                starts = self._starts = deque((now for _ in starts), self.max_calls)
-            if len(starts) == self.max_calls and now < (due := starts[0] + self.period):
-                return due - now
-            starts.append(now)
-        finally:
-            self._lock.release()
+        now = self._clock()
+        wait = self._starts[n - 1] + self.period - now  # until the n oldest are over
+        if wait <= 0:
+            self._starts.extend([now] * n)
+        return wait
 
     @contextlib.contextmanager
-    def _place_in_line(self, place: Wake) -> Iterator[Wake]:
+    def _place_in_line(self, n: int, wake: Wake) -> Iterator[None]:
         """Stand in the line until the end of the block, however it ends.
 
-        place: called once it is the first of the line, from any thread.
+        n: the units to start. ValueError if they never fit.
+        wake: called once this place is the first of the line, from any thread.
         """
+        if n not in range(1, self.max_calls + 1):
+            raise ValueError(f"n must be whole, from 1 to {self.max_calls}: {n!r}")
+        if self._process != os.getpid():  # after a fork, the others are in the parent
+            self._open_line()
         try:
             with self._lock:
-                self._line.append(place)
+                self._line.append(wake)
                 self._wake_first()
-            yield place
+            yield
         finally:
             with self._lock:
                 # An interrupt came before the append, or its loop was closed.
                 with contextlib.suppress(ValueError):
-                    self._line.remove(place)
+                    self._line.remove(wake)
                 self._wake_first()
 
     def _wake_first(self) -> None:
@@ -169,11 +159,3 @@ class RateLimiter:
                 return
             except RuntimeError:  # its event loop was closed: nobody waits there now
                 self._line.popleft()
-
-
-def _is_in_a_loop() -> bool:
-    """Say whether an event loop runs on this thread."""
-    try:
-        return asyncio.get_running_loop() is not None
-    except RuntimeError:
-        return False

@@ -11,8 +11,8 @@ class APIError(Exception):
     status: the status code; None if no whole reply came.
     code: the short name of the error in the reply's body, such as "invalid_api_key".
     request_id: the reply's x-request-id, to quote when you ask for help.
-    retry_after: seconds to wait, from the reply's Retry-After: a number or a date, of
-        which one in the past means 0.0. None if there is none that can be read.
+    retry_after: seconds to wait, from the reply's Retry-After. None if it has none.
+        Further: the header may be a date, in the past 0.0, or nothing readable, None.
     """
 
     def __init__(
@@ -72,10 +72,13 @@ class InvalidResponseError(APIError):
 def raise_for_error(response: requests.Response) -> None:
     """Return None for a good reply, and raise the APIError that fits a bad one.
 
-    Good is any 2xx without a body, or with JSON in which there is no "error". The error
-    says what the server says, and has status, code, request_id and retry_after from it.
-    A server says it as {"error": {"message": "…", "code": "…"}}, {"error": "…"} or
-    {"message": "…"} in JSON; what is said in no such way is up to you.
+    Good is any 2xx without a body, or with JSON in which there is no "error"; one that
+    is null is none. The error, of any class, says what the server says, and has status,
+    code, request_id and retry_after from it. A server says it as
+    {"error": {"message": "…", "code": "…"}}, {"error": "…"} or {"message": "…"}.
+
+    Further, if you like: the JSON of a bad reply may have any other shape, such as [],
+    5 or {"error": []}. The error is the one for its status; its message is up to you.
     """
     # TODO 1
     raise NotImplementedError("05_error_classes: write raise_for_error")
@@ -92,6 +95,11 @@ def call(method: str, url: str, **kwargs: Any) -> requests.Response:
 
     kwargs: as for requests.request, which gets a timeout even if there is none in them.
     The error of requests or about the JSON, if there was one, is the __cause__ of it.
+
+    Further, if you like: rare failures. Arguments of which no request can be made (an
+    address, a header, a value that JSON cannot hold) are a BadRequestError. A 3xx, too
+    many redirects, or a body that cannot be unpacked is an APIError. None of these can
+    succeed later.
     """
     # TODO 3
     raise NotImplementedError("05_error_classes: write call")

@@ -26,11 +26,14 @@ RETRYABLE: Errors = (
 def parse_retry_after(value: str | None, now: float | None = None) -> float | None:
     """Return the seconds that a Retry-After header asks you to wait.
 
-    The header holds whole seconds, or a date in one of three forms, always in GMT
-    (RFC 9110, sections 10.2.3 and 5.6.7); one of them has a year of two digits, which
-    is in the past if it would be more than 50 years ahead. A date in the past gives
-    0.0. None if there is no header, or if it holds neither. No value raises an error.
-    1.5 is no value of the standard, but servers send it: 1.5 or None, as you like.
+    The header holds whole seconds, or a date such as Sun, 06 Nov 1994 08:49:37 GMT
+    (RFC 9110, section 10.2.3). A date in the past gives 0.0. None if there is no
+    header, or if it holds neither. No value raises an error. Servers send what is not
+    in the standard: for 1.5, or a date as in an e-mail, return seconds or None.
+
+    Further, if you like: two old forms of a date, which mean GMT as well (RFC 9110,
+    section 5.6.7). One of them has a year of two digits: it is in the past if it would
+    be more than 50 years ahead.
 
     now: the present in seconds since 1970, as time.time() gives it, which None asks.
     """
@@ -47,6 +50,7 @@ def retry_on_error(
     max_delay: float = 60.0,
     jitter: bool = True,
     deadline: float | None = None,
+    budget: "RetryBudget | None" = None,
     sleep: Function | None = None,
     rng: random.Random | None = None,
 ) -> Callable[[Function], Function]:
@@ -60,9 +64,11 @@ def retry_on_error(
         times the one before, but at most max_delay seconds.
     jitter: wait a random part of the delay, from nothing to all of it.
     deadline: no retry begins more than these seconds after the first call; None: any.
+    budget: further, if you like: a RetryBudget, see below; None: no budget.
     sleep: waits so many seconds; for an `async def`, it is an `async def` as well.
         None: time.sleep, or asyncio.sleep for an `async def`.
-    rng: has uniform(), for the jitter; None: the module random.
+    rng: draws the jitter; it has uniform(low, high), and maybe nothing else. None: the
+        module random.
 
     An error's retry_after, in seconds, is a wait that is never cut short: if it is more
     than max_delay or the deadline allows, there is no retry. In the end the last error
@@ -70,3 +76,29 @@ def retry_on_error(
     """
     # TODO 2
     raise NotImplementedError("06_retry_decorator: write retry_on_error")
+
+
+class RetryBudget:
+    """Further, if you like: the retries that several functions share.
+
+    It begins with max_tokens, and never has more than these or less than 0. Each try
+    that fails with one of its decorator's exceptions costs one token, whether or not a
+    retry follows. Each try that succeeds gives token_ratio of a token. While half of
+    max_tokens or less is left, there is no retry: the error is raised at once.
+    (gRPC limits its retries like this: proposal A6, "Throttling Retry Attempts".)
+
+    Threads may count at the same time. Raises ValueError for a max_tokens or a
+    token_ratio that is not above 0.
+    """
+
+    def __init__(self, max_tokens: float = 10, token_ratio: float = 0.1) -> None:
+        # TODO 3
+        raise NotImplementedError("06_retry_decorator: write RetryBudget")
+
+    def count_success(self) -> None:
+        """Count a try that succeeded."""
+        raise NotImplementedError("06_retry_decorator: write RetryBudget")
+
+    def count_failure(self) -> bool:
+        """Count a try that failed, and say whether a retry may follow."""
+        raise NotImplementedError("06_retry_decorator: write RetryBudget")

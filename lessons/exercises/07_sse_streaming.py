@@ -1,7 +1,10 @@
-"""Exercise 07: read an event stream as the standard says, and know a whole answer."""
+"""Exercise 07: read an event stream as the standard says, and know a whole answer.
+
+The core is iter_sse and stream_chat; collect_chat is further, if you like.
+"""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -85,10 +88,61 @@ def stream_chat(
     an answer. A chunk may have no choices, no delta, or null as content: no text then.
 
     Raises StreamError, with the server's words in its message, for an error that the
-    server reports, in the stream or in place of it, and for a damaged event;
-    IncompleteStreamError if the stream ends or breaks with neither [DONE] nor a
-    finish_reason. Both have the text so far in partial.
+    server reports in place of the stream or in it: as `event: error`, or under the key
+    "error" of the event or of its choice, as an object, a text, a list or a number
+    (null is no error). StreamError too for a damaged event: data that is not a JSON
+    object, or an object with neither choices nor usage.
+    Raises IncompleteStreamError if the stream ends or breaks with neither [DONE] nor a
+    finish_reason. Both errors have the text so far in partial.
     Leaving the loop early closes the connection.
     """
     # TODO 2
     raise NotImplementedError("07_sse_streaming: write stream_chat")
+
+
+# Further, if you like: what else a stream holds.
+
+
+@dataclass
+class StreamedAnswer:
+    """A whole answer, put together from a stream.
+
+    text: the joined pieces of text. finish_reason: why the model stopped; None if the
+        stream ended with [DONE] alone.
+    usage: the tokens that the server counted, as it sent them; None if it sent none.
+    tool_calls: what the model wants called, as in a plain reply: {"id": …, "type":
+        "function", "function": {"name": …, "arguments": …}}. The arguments stay text.
+    """
+
+    text: str = ""
+    finish_reason: str | None = None
+    usage: dict[str, Any] | None = None
+    tool_calls: list[dict[str, Any]] = field(default_factory=list)
+
+
+def collect_chat(
+    messages: list[dict[str, Any]],
+    *,
+    base_url: str | None = None,
+    api_key: str | None = None,
+    model: str | None = None,
+    tools: list[dict[str, Any]] | None = None,
+) -> StreamedAnswer:
+    """Read one stream to its end, and return all that is in it.
+
+    tools: the functions that the model may call, sent as they are; None for none. The
+        other arguments, and the errors, are those of stream_chat.
+
+    The request has "stream_options": {"include_usage": True}; the usage may come after
+    the finish_reason. content may be a list of parts too, such as [{"type": "text",
+    "text": "Hello"}]; parts of another type are left out.
+
+    A delta may have pieces of tool calls, such as {"tool_calls": [{"index": 0, "id":
+    "call_1", "type": "function", "function": {"name": "add", "arguments": "{"}}]}.
+    index says to which call a piece belongs; several calls may take turns, and indexes
+    may leave numbers out. Calls are returned in the order of their index, each with the
+    joined arguments of its pieces. Once a piece has brought the id or the name, it may
+    be missing, null or "" in the others.
+    """
+    # TODO 3
+    raise NotImplementedError("07_sse_streaming: write collect_chat")

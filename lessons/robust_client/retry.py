@@ -6,7 +6,6 @@ Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-j
 import asyncio
 import functools
 import inspect
-import math
 import random
 import time
 from collections.abc import Callable
@@ -54,6 +53,7 @@ class Tries:
     deadline: float
     exceptions: Errors
     rng: Any
+    budget: Any = None
     failed: int = 0
     waited: float = 0.0
     started: float = field(default_factory=time.monotonic)
@@ -61,6 +61,9 @@ class Tries:
 
 def wait_after(error: BaseException, tries: Tries) -> float | None:
     """Return the seconds to wait before the next try, or None to give up."""
+    is_hopeless = not getattr(error, "is_retryable", True)
+    if is_hopeless or (tries.budget is not None and not tries.budget.count_failure()):
+        return None
     asked = getattr(error, "retry_after", None)
     asked = max(0.0, asked) if isinstance(asked, int | float) else 0.0
     delay = min(tries.delay, tries.max_delay)
@@ -68,19 +71,25 @@ def wait_after(error: BaseException, tries: Tries) -> float | None:
     wait = min(wait, tries.max_delay)
     elapsed = max(tries.waited, time.monotonic() - tries.started)
     is_late = wait < asked or elapsed + wait > tries.deadline
-    is_hopeless = not getattr(error, "is_retryable", True)
-    if is_late or is_hopeless or tries.failed >= tries.max_retries:
+    if is_late or tries.failed >= tries.max_retries:
         return None
     tries.failed, tries.waited = tries.failed + 1, tries.waited + wait
     tries.delay = delay * tries.backoff_factor
     return wait
 
 
+def succeed(result: Any, tries: Tries) -> Any:
+    """Count a success in the budget, and return what the call returned."""
+    if tries.budget is not None:
+        tries.budget.count_success()
+    return result
+
+
 async def finish(begun: Any, call: Function, tries: Tries, sleep: Any) -> Any:
     """Await what a call returned, and call again while that can help."""
     while True:
         try:
-            return await (call() if begun is None else begun)
+            return succeed(await (call() if begun is None else begun), tries)
         except tries.exceptions as error:
             wait = wait_after(error, tries)
             if wait is None:
@@ -99,8 +108,9 @@ def repeat(function: Function, begin: Callable[[], Tries], sleep: Any) -> Functi
         while True:
             try:
                 result = call()
-                is_async = inspect.isawaitable(result)
-                return finish(result, call, tries, sleep) if is_async else result
+                if inspect.isawaitable(result):
+                    return finish(result, call, tries, sleep)
+                return succeed(result, tries)
             except tries.exceptions as error:
                 wait = wait_after(error, tries)
                 if wait is None:
@@ -133,6 +143,7 @@ def retry_on_error(
     max_delay: float = 60.0,
     jitter: bool = True,
     deadline: float | None = None,
+    budget: Any = None,
     sleep: Function | None = None,
     rng: random.Random | None = None,
 ) -> Callable[[Function], Function]:
@@ -144,12 +155,15 @@ def retry_on_error(
     more than deadline seconds after the first call. An error whose is_retryable is
     False is not repeated. The last error is raised as it is. Raises ValueError or
     TypeError for settings that make no sense.
+
+    budget: an object to share. Its count_failure() is called after each failed try, and
+    returns False if nobody may retry; its count_success() after each that succeeded.
     """
-    end = math.inf if deadline is None else deadline
+    end = float("inf") if deadline is None else deadline
     numbers = (max_retries, initial_delay, backoff_factor, max_delay, end)
     check_settings(numbers, exceptions)
     dice = (rng or random) if jitter else None
-    begin = functools.partial(Tries, *numbers, exceptions, dice)
+    begin = functools.partial(Tries, *numbers, exceptions, dice, budget)
     return functools.partial(decorate, begin=begin, sleep=sleep)
 
 

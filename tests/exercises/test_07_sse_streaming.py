@@ -1,4 +1,6 @@
-"""Exercise 07: events out of bytes, and a streamed answer with an honest end."""
+"""Exercise 07: events out of bytes, a streamed answer with an honest end, and, further,
+all that a stream holds.
+"""
 
 import json
 import threading
@@ -6,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import requests
 from mock_server import MockServer, fault
 from mock_server.fault import Fault
 
@@ -26,7 +29,9 @@ def fields(event: Any) -> tuple[str, str, str, int | None]:
     return event.event, event.data, event.id, event.retry
 
 
-def check(answer: Any, data: bytes, *wanted: Any, size: int = 0) -> None:
+def check(
+    answer: Any, data: bytes, *wanted: Any, size: int = 0, hint: str = ""
+) -> None:
     """Expect these events of these bytes, whole or in chunks of a size.
 
     A text stands for an event with that data.
@@ -46,6 +51,7 @@ def check(answer: Any, data: bytes, *wanted: Any, size: int = 0) -> None:
         did=did,
         saw=f"as (event, data, id, retry): {found}",
         expected=str(right),
+        hint=hint,
     )
 
 
@@ -76,20 +82,22 @@ def ask(answer: Any, **options: Any) -> Iterator[str]:
 
 
 def failing(
-    answer: Any, wanted: str, *, expected: str = "", **options: Any
+    answer: Any, wanted: str, *, expected: str = "", hint: str = "", **options: Any
 ) -> tuple[str, Any]:
     """Read a stream that must fail so.
 
     Returns the text that came before, and the exception.
     """
     pieces: list[str] = []
-    with expect_raises(answer, wanted, expected=expected or wanted) as caught:
+    expected = expected or wanted
+    with expect_raises(answer, wanted, expected=expected, hint=hint) as caught:
         for piece in ask(answer, **options):
             pieces.append(piece)
         raise NotRight(
             Result(
                 saw=f"no exception; the pieces are {pieces}",
-                expected=expected or wanted,
+                expected=expected,
+                hint=hint,
                 kind="no exception",
             )
         )
@@ -188,7 +196,9 @@ def test_id_and_retry(answer, server):
 
 @pytest.mark.points(1, hint="line-ends")
 def test_line_ends(answer, server):
-    """LF, CR and CR LF end a line, and nothing else does."""
+    """LF, CR and CR LF end a line, and nothing else does; a chunk may end between CR
+    and LF.
+    """
     for end in ("\n", "\r", "\r\n"):
         check(
             answer, "data: a|data: b||data: c||".replace("|", end).encode(), "a\nb", "c"
@@ -200,39 +210,6 @@ def test_line_ends(answer, server):
         "data: a\u2028b\x0bc\x0cd\x85e\x1cf\n\n".encode(),
         "a\u2028b\x0bc\x0cd\x85e\x1cf",
     )
-
-
-@pytest.mark.points(1, hint="first-bytes")
-def test_first_bytes(answer, server):
-    """A byte order mark is dropped at the very start only; what is no UTF-8 becomes
-    U+FFFD.
-    """
-    mark = b"\xef\xbb\xbf"
-    for size in (0, 1, 2):
-        check(answer, mark + b"data: a\n\n", "a", size=size)
-        check(answer, mark + b"\n" + mark + b"data: a\n\ndata: b\n\n", "b", size=size)
-    check(
-        answer,
-        b"data: a\n\n" + mark + b"data: b\n\ndata: " + mark + b"c\n\n",
-        "a",
-        "\ufeffc",
-    )
-    check(answer, b"data: a\xff\xc3(\xe2\x82\n\n", "a\ufffd\ufffd(\ufffd")
-
-
-@pytest.mark.points(1, hint="split-anywhere")
-def test_split_in_a_character(answer, server):
-    """A chunk may end anywhere, in the middle of a line or of a character too."""
-    data = "event: add\ndata: é你👋✅\ndata: b\n\ndata: 入\n\n".encode()
-    for size in range(1, len(data)):
-        check(answer, data, ("add", "é你👋✅\nb", "", None), "入", size=size)
-
-
-@pytest.mark.points(1, hint="line-ends")
-def test_split_in_a_line_end(answer, server):
-    """A chunk that ends between CR and LF does not make two line ends of one, nor does
-    an empty one.
-    """
     data = b"data: a\r\ndata: b\r\n\r\ndata: c\r\r\ndata: d\n\r\n"
     for size in range(1, len(data)):
         check(answer, data, "a\nb", "c", "d", size=size)
@@ -243,6 +220,27 @@ def test_split_in_a_line_end(answer, server):
         saw=str(found),
         expected="one event, with the data a and b",
     )
+
+
+@pytest.mark.points(1, hint="split-anywhere")
+def test_characters(answer, server):
+    """A chunk may end in the middle of a character. A byte order mark is dropped at the
+    very start only; bytes that are not UTF-8 become U+FFFD.
+    """
+    data = "event: add\ndata: é你👋✅\ndata: b\n\ndata: 入\n\n".encode()
+    for size in range(1, len(data)):
+        check(answer, data, ("add", "é你👋✅\nb", "", None), "入", size=size)
+    mark = b"\xef\xbb\xbf"
+    for size in (0, 1, 2):
+        for data, event in (
+            (mark + b"data: a\n\n", "a"),
+            (mark + b"\n" + mark + b"data: a\n\ndata: b\n\n", "b"),
+        ):
+            check(answer, data, event, size=size, hint="first-bytes")
+    data = b"data: a\n\n" + mark + b"data: b\n\ndata: " + mark + b"c\n\n"
+    check(answer, data, "a", "\ufeffc", hint="first-bytes")
+    data = b"data: a\xff\xc3(\xe2\x82\n\n"
+    check(answer, data, "a\ufffd\ufffd(\ufffd", hint="first-bytes")
 
 
 @pytest.mark.points(1, hint="as-it-arrives")
@@ -278,43 +276,89 @@ def test_event_comes_at_once(answer, server):
 
 
 @pytest.mark.points(1, hint="where-to-begin")
+def test_settings(answer, server, monkeypatch):
+    """Address, key and model come from the arguments, or else the environment; a
+    missing one is a ValueError.
+    """
+    with MockServer(api_key="another-key-entirely") as other:
+        options = {
+            "base_url": other.base_url + "/",
+            "api_key": other.api_key,
+            "model": "mock-large",
+        }
+        list(ask(answer, **options))
+        [record] = other.records
+    expect(
+        record.path == "/v1/chat/completions",
+        saw=record.path,
+        expected="the path /v1/chat/completions",
+    )
+    body = json.loads(record.body)
+    wanted = {"model": "mock-large", "messages": HELLO, "stream": True}
+    expect(
+        wanted.items() <= body.items(), saw=f"sent: {body}", expected=f"sent: {wanted}"
+    )
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL"):
+        with monkeypatch.context() as patch:
+            patch.delenv(name)
+            with expect_raises(
+                answer, ValueError, expected=f"ValueError, because there is no {name}"
+            ):
+                list(ask(answer))
+    expect(
+        not server.records, saw=f"{len(server.records)} requests", expected="no request"
+    )
+
+
+@pytest.mark.points(1, hint="where-to-begin")
 def test_text(answer, server):
-    """The pieces are the text of the answer, whatever it says, and none of them is
-    empty.
+    """The pieces are the text of the answer, whatever it says and however the server
+    writes the stream; none of them is empty, and chunks without text bring none.
     """
     server.on().reply(text=TEXT)
-    pieces = list(ask(answer))
-    expect(
-        "".join(pieces) == TEXT,
-        saw=f"pieces: {pieces}",
-        expected=f"pieces that make {TEXT!r}",
-    )
-    expect(
-        len(pieces) > 1 and all(pieces),
-        saw=f"pieces: {pieces}",
-        expected="several pieces, none of them empty",
-    )
-    body = json.loads(server.records[0].body)
-    wanted = {"model": "mock-small", "messages": HELLO, "stream": True}
-    expect(
-        wanted.items() <= body.items(),
-        saw=f"sent: {body}",
-        expected="model, messages and stream in the body",
-    )
-    for odd, hint in (
-        ("\n", "empty-chunks"),
-        ("    ", "empty-chunks"),
-        ("[DONE]", "the-end"),
-        ("error", "error-event"),
+    for spelling in (
+        fault.comments() + fault.crlf(),
+        fault.no_space() + fault.no_charset() + fault.slice(3),
     ):
-        wanted = ["Hel", odd, "lo"]
-        events = [chunk({"content": piece}) for piece in wanted]
-        script(
-            server,
-            f"the pieces {wanted}, a finish_reason, [DONE]",
-            stream(*events, chunk({}, "stop"), DONE),
+        server.script(spelling)
+        pieces = list(ask(answer))
+        text = "".join(pieces)
+        expect(text == TEXT, saw=repr(text), expected=repr(TEXT), hint="fields")
+        expect(
+            len(pieces) > 1 and all(pieces),
+            saw=f"pieces: {pieces}",
+            expected="several pieces, none of them empty",
         )
-        whole(answer, wanted, f"here {odd!r} is a piece of text like any other", hint)
+    wanted = ["Hel", "\n", "    ", "[DONE]", "error", "lo"]
+    events = [chunk({"content": piece}) for piece in wanted]
+    events += [chunk({}, "stop"), DONE]
+    script(server, f"the pieces {wanted}, a finish_reason, [DONE]", stream(*events))
+    why = "spaces, and the words [DONE] and error, are text like any other"
+    whole(answer, wanted, why, "empty-chunks")
+    usage = 'data: {"choices": [], "usage": {"total_tokens": 7}}\n\n'
+    hel, lo = map(chunk, PIECES[1:])
+    events = [
+        usage,
+        'data: {"usage": {"total_tokens": 7}}\n\n',
+        chunk({"role": "assistant", "content": None}),
+        chunk({}),
+        'data: {"choices": [{"index": 0}], "error": null}\n\n',
+        hel.replace(", ", ",\ndata: "),
+        chunk({"content": ""}),
+        lo,
+        chunk({}, "stop"),
+        usage,
+        DONE,
+    ]
+    script(
+        server,
+        "chunks with choices [], with usage alone, without delta, with content null, "
+        "with error null; "
+        "Hel in an event of several data lines; lo, [DONE]",
+        stream(*events),
+    )
+    why = "the other chunks bring no text, and an event may have several data lines"
+    whole(answer, ["Hel", "lo"], why, "empty-chunks")
 
 
 @pytest.mark.points(1, hint="as-it-arrives")
@@ -362,49 +406,6 @@ def test_text_comes_as_it_arrives(answer, server):
         expect(len(pieces) == count, did=did, saw=saw, expected=expected, hint=hint)
 
 
-@pytest.mark.points(1, hint="fields")
-def test_other_spellings(answer, server):
-    """However the server writes and cuts the stream, the text is the same."""
-    server.on().reply(text=TEXT)
-    spellings = [
-        fault.no_space(),
-        fault.comments() + fault.crlf(),
-        fault.no_charset() + fault.slice(3),
-    ]
-    for spelling in spellings:
-        server.script(spelling)
-        text = "".join(ask(answer))
-        expect(text == TEXT, saw=repr(text), expected=repr(TEXT))
-
-
-@pytest.mark.points(1, hint="empty-chunks")
-def test_chunks_without_text(answer, server):
-    """Chunks without choices, without delta or with null as content bring no piece, and
-    no error.
-    """
-    usage = 'data: {"choices": [], "usage": {"total_tokens": 7}}\n\n'
-    empty = [
-        chunk({"role": "assistant", "content": None}),
-        chunk({}),
-        'data: {"choices": [{"index": 0}]}\n\n',
-    ]
-    events = [
-        usage,
-        *empty,
-        *map(chunk, PIECES),
-        chunk({"content": ""}),
-        chunk({}, "stop"),
-        usage,
-        DONE,
-    ]
-    script(
-        server,
-        "chunks with choices [], without delta, with content null; Hel, lo, [DONE]",
-        stream(*events),
-    )
-    whole(answer, ["Hel", "lo"], "the other chunks bring no text")
-
-
 @pytest.mark.points(1, hint="the-end")
 def test_two_ways_to_end(answer, server):
     """An answer is whole with [DONE] alone, and with a finish_reason alone."""
@@ -428,28 +429,29 @@ def test_two_ways_to_end(answer, server):
 
 
 @pytest.mark.points(1, hint="the-end")
-def test_truncated(answer, server):
-    """A stream that stops with neither [DONE] nor finish_reason is an
+def test_broken_off(answer, server):
+    """A stream that stops or breaks off with neither [DONE] nor finish_reason is an
     IncompleteStreamError with the text so far.
     """
     server.on().reply(text=TEXT)
-    server.script(fault.truncate(after_events=2), fault.truncate(after_events=0))
-    for _ in range(2):
-        text, error = failing(answer, "IncompleteStreamError")
+    for trouble, hint in (
+        (fault.truncate(after_events=2), "the-end"),
+        (fault.truncate(after_events=0), "the-end"),
+        (fault.cut(after_events=2), "broken-connection"),
+        (fault.cut(after_events=3, how="rst"), "broken-connection"),
+    ):
+        log.steps.clear()
+        server.script(trouble)
+        text, error = failing(
+            answer,
+            "IncompleteStreamError",
+            expected="IncompleteStreamError: half an answer must not pass for a whole",
+            hint=hint,
+        )
         is_partial(error, text)
         expect(
             TEXT.startswith(text), saw=repr(text), expected=f"the beginning of {TEXT!r}"
         )
-
-
-@pytest.mark.points(1, hint="broken-connection")
-def test_broken_connection(answer, server):
-    """A connection that breaks is an IncompleteStreamError with the text so far."""
-    server.on().reply(text=TEXT)
-    server.script(fault.cut(after_events=2), fault.cut(after_events=3, how="rst"))
-    for _ in range(2):
-        text, error = failing(answer, "IncompleteStreamError")
-        is_partial(error, text)
     # Twice the same, as two HTTP chunks; the second comes later, since with the break
     # some clients drop what they hold.
     events = "".join([*map(chunk, PIECES), chunk({}, "stop")])
@@ -459,13 +461,26 @@ def test_broken_connection(answer, server):
         "Hel, lo, a finish_reason, and breaks off",
         stream(events, events) + halves + fault.cut(after_bytes=len(events) + 3),
     )
-    whole(answer, ["Hel", "lo"], "there was a finish_reason before the break")
+    why = "there was a finish_reason before the break"
+    whole(answer, ["Hel", "lo"], why, hint="broken-connection")
+
+
+# What a server may send in place of the next piece: in words, and as an event.
+ERRORS = {
+    "an error that is a text": '{"error": "overloaded 4711", "choices": []}',
+    "an error that is a list": '{"error": ["overloaded", 4711]}',
+    "an error that is a number": '{"error": 4711}',
+    "an error of a choice": '{"choices": [{"index": 0, "error": "overloaded 4711"}]}',
+    "an event of the kind error": '{"message": "overloaded 4711", "choices": []}',
+}
+DAMAGED = ['{"choices": [{"ind', "[]", '{"detail": "overloaded 4711"}']
 
 
 @pytest.mark.points(1, hint="error-event")
+@pytest.mark.limit(10)  # eight requests, each of which may load all certificates anew
 def test_error_event(answer, server):
-    """An error that the server reports in the stream is a StreamError with its message
-    and the text so far.
+    """An error that the server reports in the stream, and a damaged event, is a
+    StreamError with the text so far, never a hole in the answer.
     """
     server.on().reply(text=TEXT)
     server.script(fault.stream_error(after_events=2))
@@ -482,23 +497,26 @@ def test_error_event(answer, server):
         saw=type(error).__name__,
         expected="StreamError: the server said what was wrong",
     )
-
-
-@pytest.mark.points(1, hint="error-event")
-def test_damaged_event(answer, server):
-    """An event that is no JSON is a StreamError with the text so far, never a hole in
-    the answer.
-    """
-    damaged = 'data: {"choices": [{"ind\n\n'
-    events = [*map(chunk, PIECES), damaged, chunk({"content": "!"}, "stop"), DONE]
-    script(
-        server,
-        "Hel, lo, a damaged event: " + repr(damaged) + ", !, a finish_reason, [DONE]",
-        stream(*events),
-    )
-    text, error = failing(answer, "StreamError")
-    is_partial(error, text)
-    expect(text == "Hello", saw=repr(text), expected="'Hello' before the error")
+    damaged = {f"a damaged event, `data: {data}`": data for data in DAMAGED}
+    for sent, data in (ERRORS | damaged).items():
+        kind = "event: error\n" if "of the kind" in sent else ""
+        rest = [chunk({"content": "!"}), chunk({}, "stop"), DONE]
+        script(
+            server,
+            f"Hel, lo, {sent}, !, a finish_reason, [DONE]",
+            stream(*map(chunk, PIECES), f"{kind}data: {data}\n\n", *rest),
+        )
+        expected = "StreamError after 'Hello': the answer has a hole that nobody sees"
+        text, error = failing(answer, "StreamError", expected=expected)
+        is_partial(error, text)
+        expect(text == "Hello", saw=repr(text), expected="'Hello' before the error")
+        if sent in ERRORS:
+            expect(
+                "4711" in str(error),
+                saw=f"StreamError: {error}",
+                expected="the server's words in the message: without them, the user "
+                "cannot know what happened",
+            )
 
 
 @pytest.mark.points(1, hint="no-stream")
@@ -511,25 +529,23 @@ def test_no_stream(answer, server):
         saw=repr(str(error)),
         expected="what the server says: Incorrect API key",
     )
-    log.steps.clear()
-    server.script(fault.status(200, body={"error": {"message": "overloaded: 4711"}}))
-    _, error = failing(
-        answer,
-        "StreamError",
-        expected="StreamError, because the reply is JSON, and no event stream",
-    )
-    expect(
-        "overloaded: 4711" in str(error),
-        saw=repr(str(error)),
-        expected="what the server says: overloaded: 4711",
-    )
-    log.steps.clear()
-    server.script(fault.html(502))
-    failing(
-        answer,
-        "StreamError",
-        expected="StreamError, because the reply is HTML, and no event stream",
-    )
+    for reply, what in (
+        (fault.status(200, body={"error": {"message": "overloaded: 4711"}}), "JSON"),
+        (fault.status(503, body={"error": "overloaded: 4711"}), "JSON"),
+        (fault.html(502), "HTML"),
+    ):
+        log.steps.clear()
+        server.script(reply)
+        _, error = failing(
+            answer,
+            "StreamError",
+            expected=f"StreamError, because the reply is {what}, and no event stream",
+        )
+        expect(
+            "4711" in str(error) or what == "HTML",
+            saw=repr(str(error)),
+            expected="what the server says: overloaded: 4711",
+        )
 
 
 @pytest.mark.points(1, hint="leave-early")
@@ -551,33 +567,158 @@ def test_leaving_early(answer, server):
     )
 
 
-@pytest.mark.points(1, hint="where-to-begin")
-def test_settings(answer, server, monkeypatch):
-    """Address, key and model come from the arguments, or else the environment; a
-    missing one is a ValueError.
-    """
-    with MockServer(api_key="another-key-entirely") as other:
-        options = {
-            "base_url": other.base_url + "/",
-            "api_key": other.api_key,
-            "model": "mock-large",
-        }
-        list(ask(answer, **options))
-        record = other.records[0]
-        expect(
-            record.path == "/v1/chat/completions",
-            saw=record.path,
-            expected="the path /v1/chat/completions",
-        )
-        model = json.loads(record.body)["model"]
-        expect(model == "mock-large", saw=f"model {model}", expected="model mock-large")
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL"):
-        with monkeypatch.context() as patch:
-            patch.delenv(name)
-            with expect_raises(
-                answer, ValueError, expected=f"ValueError, because there is no {name}"
-            ):
-                list(ask(answer))
-    expect(
-        not server.records, saw=f"{len(server.records)} requests", expected="no request"
+# --- further: collect_chat ------------------------------------------------------------
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+            "required": ["city", "days"],
+        },
+    },
+}
+
+
+def collect(answer: Any, **options: Any) -> tuple[Any, ...]:
+    """Collect a streamed answer; return text, finish_reason, usage and tool calls."""
+    found = call(answer, "collect_chat", HELLO, **options)
+    return found.text, found.finish_reason, found.usage, found.tool_calls
+
+
+def collected(answer: Any, why: str, *wanted: Any) -> None:
+    """Expect this text, finish_reason, usage and these tool calls, because of why."""
+    found = collect(answer)
+    names = ("text", "finish_reason", "usage", "tool_calls")
+    for name, one, other in zip(names, found, wanted, strict=True):
+        expect(one == other, saw=f"{name}={one!r}", expected=f"{name}={other!r}: {why}")
+
+
+def plain_reply(server: Any, tools: list[Any] | None = None) -> dict[str, Any]:
+    """Return what the server answers to the same question without a stream."""
+    body = {"model": "mock-small", "messages": HELLO}
+    reply = requests.post(
+        server.base_url + "/chat/completions",
+        json=body | ({"tools": tools} if tools else {}),
+        headers={"Authorization": f"Bearer {server.api_key}"},
+        timeout=5,
     )
+    return reply.json()
+
+
+@pytest.mark.points(1, hint="collect", further=True)
+def test_collected_answer(answer, server):
+    """The text, the finish_reason and the usage of a streamed answer are those of a
+    plain one.
+    """
+    server.on().reply(text=TEXT)
+    usage = plain_reply(server)["usage"]
+    collected(answer, "as in a plain reply", TEXT, "stop", usage, [])
+    asked = [json.loads(record.body) for record in server.records[1:]]
+    expect(
+        len(asked) == 1 and "tools" not in asked[0],
+        saw=f"sent: {asked}",
+        expected="one request, without tools",
+    )
+    parts = [
+        {"type": "text", "text": "Hel"},
+        {"type": "image_url", "image_url": {"url": "data:,"}},
+        {"type": "text", "text": "lo"},
+    ]
+    usage = {"total_tokens": 7}
+    with_usage = {"choices": [{"index": 0, "finish_reason": "length"}], "usage": usage}
+    events = [
+        chunk({"content": parts}),
+        f"data: {json.dumps(with_usage)}\n\n",
+        'data: {"choices": [], "usage": null}\n\n',
+        DONE,
+    ]
+    sent = "content as a list of parts, usage with the finish_reason, then usage null"
+    script(server, sent, stream(*events))
+    collected(answer, "null takes nothing away", "Hello", "length", usage, [])
+    script(server, "Hel, lo, [DONE]", stream(*map(chunk, PIECES), DONE))
+    collected(answer, "there was [DONE] alone", "Hello", None, None, [])
+
+
+@pytest.mark.points(2, hint="collect", further=True)
+def test_collected_tool_call(answer, server):
+    """A tool call that comes in pieces is the one of a plain reply."""
+    plain = plain_reply(server, [WEATHER])
+    [wanted] = plain["choices"][0]["message"]["tool_calls"]
+    text, reason, usage, calls = collect(answer, tools=[WEATHER])
+    for one in calls or []:
+        if isinstance(one, dict) and str(one.get("id")).startswith("call_"):
+            one["id"] = wanted["id"]  # each request has its own
+    found = (text, reason, usage, calls)
+    expect(
+        found == ("", "tool_calls", plain["usage"], [wanted]),
+        saw=f"(text, finish_reason, usage, tool_calls): {found}",
+        expected=f"text '', finish_reason 'tool_calls', tool_calls {[wanted]}",
+    )
+    asked = [json.loads(record.body).get("tools") for record in server.records[1:]]
+    expect(asked == [[WEATHER]], saw=f"tools sent: {asked}", expected="one request")
+
+
+def pieces_of_calls(*pieces: tuple[int, str | None, str | None, str | None]) -> str:
+    """Return one event with pieces of calls: index, id, name and arguments of each."""
+    return chunk(
+        {
+            "tool_calls": [
+                {
+                    "index": index,
+                    "id": id,
+                    "function": {"name": name, "arguments": more},
+                }
+                for index, id, name, more in pieces
+            ]
+        }
+    )
+
+
+@pytest.mark.points(2, hint="collect", further=True)
+def test_collected_calls_take_turns(answer, server):
+    """Pieces of several calls are put together by their index, in its order."""
+    events = [
+        chunk({"content": "Let me look."}),
+        pieces_of_calls((3, "call_b", "get_time", None)),
+        pieces_of_calls((1, "call_a", "get_weather", "")),
+        pieces_of_calls((3, None, None, '{"zo'), (1, "", "", '{"city": "Par')),
+        chunk({"tool_calls": [{"index": 1, "function": {"arguments": 'is"}'}}]}),
+        chunk({"tool_calls": [{"index": 3, "function": {"arguments": 'ne": 1}'}}]}),
+        chunk({"tool_calls": None}, "tool_calls"),
+        DONE,
+    ]
+    script(server, "pieces of two calls, whose indexes are 3 and 1", stream(*events))
+    calls = [
+        ("call_a", "get_weather", '{"city": "Paris"}'),
+        ("call_b", "get_time", '{"zone": 1}'),
+    ]
+    wanted = [
+        {"id": id, "type": "function", "function": {"name": name, "arguments": text}}
+        for id, name, text in calls
+    ]
+    why = "the calls that the model made"
+    collected(answer, why, "Let me look.", "tool_calls", None, wanted)
+
+
+@pytest.mark.points(1, hint="collect", further=True)
+def test_half_a_tool_call(answer, server):
+    """Half a tool call is never returned: the errors are those of stream_chat."""
+    begun = [
+        chunk({"content": "Let me look."}),
+        pieces_of_calls((0, "call_a", "pay", '{"euros": 1')),
+    ]
+    for sent, more, wanted in (
+        ("the start of a tool call, and no more", [], "IncompleteStreamError"),
+        (
+            "the start of a tool call, and an error",
+            ['data: {"error": "overloaded"}\n\n', DONE],
+            "StreamError",
+        ),
+    ):
+        script(server, sent, stream(*begun, *more))
+        with expect_raises(answer, wanted) as caught:
+            collect(answer)
+        is_partial(caught.value, "Let me look.")

@@ -235,6 +235,7 @@ def test_the_settings_have_their_fixed_names_and_defaults() -> None:
         "max_delay": 60.0,
         "jitter": True,
         "deadline": None,
+        "budget": None,
         "sleep": None,
         "rng": None,
     }
@@ -422,6 +423,48 @@ def test_real_sleep() -> None:
         if kind != "__call__":
             asyncio.run(wait_for(result))
         assert time.monotonic() - start >= 0.15, kind
+
+
+# --- a budget of many calls -----------------------------------------------------------
+
+
+class Budget(list):
+    """Notes what is counted, and allows so many retries."""
+
+    def __init__(self, allowed: int) -> None:
+        super().__init__()
+        self.allowed = allowed
+
+    def count_failure(self) -> bool:
+        """Note a failed try."""
+        self.append("failure")
+        return self.count("failure") <= self.allowed
+
+    def count_success(self) -> None:
+        """Note a try that succeeded."""
+        self.append("success")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_budget_is_told_of_every_try(waits: Waits, kind: str) -> None:
+    """It ends the retries at once; what is not worth one is neither of the two."""
+
+    def run(budget: Budget, *errors: BaseException, retries: int = 3) -> str:
+        settings = {"sleep": waits.later, "jitter": False, "budget": budget}
+        settings |= {"sleep": waits.note} if kind == "__call__" else {}
+        function = retry_on_error(retries, **settings)(getattr(Failing(*errors), kind))
+        with contextlib.suppress(APIError):
+            result = function()
+            if kind != "__call__":
+                asyncio.run(wait_for(result))
+        return " ".join(budget)
+
+    assert run(Budget(9), *down(2)) == "failure failure success"
+    assert run(Budget(9), *down(1), retries=0) == "failure", "the last try counts too"
+    assert run(Budget(9), APIError("not retryable")) == ""
+    waits.clear()
+    assert run(Budget(1), *down(9)) == "failure failure"
+    assert waits == [1], "no wait when the budget allows no retry"
 
 
 # --- asyncio --------------------------------------------------------------------------

@@ -213,9 +213,9 @@ def test_a_body_of_4_mib(server: MockServer) -> None:
 # --- large replies --------------------------------------------------------------------
 
 LARGE = {
-    "a long stream": ([], 30_000, {"stream": True}),
-    "eight long streams": ([], 5_000, {"stream": True, "n": 8}),
-    "a document in single bytes": ([fault.slice(1)], 15_000, {}),
+    "a long stream": ([], 60_000, {"stream": True}),
+    "eight long streams": ([], 10_000, {"stream": True, "n": 8}),
+    "a document in single bytes": ([fault.slice(1)], 60_000, {}),
 }
 
 

@@ -65,7 +65,7 @@ RATHER = {
 def retry_after(headers):
     value = headers.get("Retry-After")
     try:
-        return None if value is None else max(float(value), 0.0)
+        return None if value is None else float(int(value))
     except ValueError:
         pass
     try:
@@ -129,6 +129,8 @@ def call(method, url, **kwargs):
         httpx.LocalProtocolError,
         httpx.InvalidURL,
     ) as error:
+        raise BadRequestError(str(error)) from error
+    except (TypeError, ValueError) as error:  # no JSON, no header
         raise BadRequestError(str(error)) from error
     except httpx.TransportError as error:
         raise APIConnectionError(f"{type(error).__name__} {error}") from error

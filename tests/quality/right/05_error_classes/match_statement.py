@@ -94,12 +94,6 @@ def raise_for_error(response):
         "request_id": response.headers.get("X-Request-Id"),
     }
     is_good = 200 <= response.status_code < 300
-    if is_good and cause:
-        raise InvalidResponseError(
-            f"no JSON: {response.text[:80]!r}", **facts
-        ) from cause
-    if is_good and not (isinstance(body, dict) and body.get("error")):
-        return
     wait = response.headers.get("Retry-After", "")
     if wait.isdigit():
         facts["retry_after"] = int(wait)
@@ -108,6 +102,12 @@ def raise_for_error(response):
             facts["retry_after"] = max(
                 0, parsedate_to_datetime(wait).timestamp() - time.time()
             )
+    if is_good and cause:
+        raise InvalidResponseError(
+            f"no JSON: {response.text[:80]!r}", **facts
+        ) from cause
+    if is_good and not (isinstance(body, dict) and body.get("error")):
+        return
     message, code = explanation(body, f"{response.status_code} {response.reason}")
     raise class_for(response.status_code, code)(message, code=code, **facts)
 
@@ -122,7 +122,7 @@ def is_retryable(error):
 def call(method, url, timeout=10, **kwargs):
     try:
         response = requests.request(method, url, timeout=timeout, **kwargs)
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError, TypeError) as error:
         match error:
             case requests.Timeout():
                 kind = APITimeoutError

@@ -144,7 +144,7 @@ def call(method, url, **kwargs):
         if "Read timed out" in str(error):
             raise APITimeoutError("it took too long") from error
         raise APIConnectionError("the connection failed") from error
-    except exceptions.RequestException as error:
+    except (exceptions.RequestException, ValueError, TypeError) as error:
         raise BadRequestError(str(error)) from error
     raise_for_error(response)
     return response

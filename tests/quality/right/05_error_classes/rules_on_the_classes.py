@@ -72,7 +72,7 @@ def raise_for_error(response):
     if 200 <= response.status_code < 300 and not cause and not told.get("error"):
         return
     told = told.get("error") or told
-    told = {"message": told} if isinstance(told, str) else told
+    told = told if isinstance(told, dict) else {"message": str(told)}
     kinds = [*APIError.__subclasses__(), *APIConnectionError.__subclasses__()]
     general = (BadRequestError, ServerError, InvalidResponseError)
     kinds = [kind for kind in kinds if kind not in general] + list(general)
@@ -83,7 +83,8 @@ def raise_for_error(response):
         kind = InvalidResponseError
     wait = response.headers.get("Retry-After")
     try:
-        wait = wait and float(wait)
+        wait = float(wait) if wait else None
+        wait = None if wait is None or not 0 <= wait < 1e9 else wait
     except ValueError:
         try:
             wait = max(0.0, parsedate_to_datetime(wait).timestamp() - time.time())
@@ -120,6 +121,8 @@ def call(method, url, **kwargs):
                 ),
             ):
                 raise APIConnectionError("the connection broke") from error
+            raise BadRequestError(f"no request can be made: {error}") from error
+        except (TypeError, ValueError) as error:
             raise BadRequestError(f"no request can be made: {error}") from error
     raise_for_error(response)
     return response

@@ -84,14 +84,16 @@ def raise_for_error(response):
     except ValueError as error:
         if good:
             raise InvalidResponseError(
-                "the body is no JSON: " + response.text[:50], status=status
+                "the body is no JSON: " + response.text[:50],
+                status=status,
+                request_id=headers.get("x-request-id"),
             ) from error
         body = {}
     detail = body.get("error", body) if isinstance(body, dict) else {}
     if good and (not isinstance(body, dict) or not body.get("error")):
         return
-    if isinstance(detail, str):
-        detail = {"message": detail}
+    if not isinstance(detail, dict):
+        detail = {"message": str(detail)}
     code = detail.get("code")
     kind = BY_STATUS.get(
         status, ServerError if good or status >= 500 else BadRequestError
@@ -120,6 +122,8 @@ def call(method, url, *, params=None, timeout=30.0, **kwargs):
         kwargs["body"] = kwargs.pop("data")
     request = requests.Request(method, url)
     try:
+        if "json" in kwargs:
+            kwargs["body"] = json.dumps(kwargs.pop("json"), allow_nan=False)
         if urllib3.util.parse_url(url).scheme not in ("http", "https"):
             raise urllib3.exceptions.LocationValueError(
                 f"no address of a web server: {url}"
@@ -130,7 +134,8 @@ def call(method, url, *, params=None, timeout=30.0, **kwargs):
         response = HTTPAdapter().build_response(request, raw)
         response._content = raw.read()
     except (
-        ValueError
+        ValueError,
+        TypeError,
     ) as error:  # a LocationValueError is one too, and so is a header of two lines
         raise BadRequestError(str(error)) from error
     except urllib3.exceptions.NewConnectionError as error:

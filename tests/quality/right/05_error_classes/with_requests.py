@@ -74,12 +74,17 @@ def class_for(status, code):
 
 def raise_for_error(response):
     status = response.status_code
+    facts = {
+        "status": status,
+        "request_id": response.headers.get("x-request-id"),
+        "retry_after": seconds(response.headers.get("Retry-After")),
+    }
     try:
         body = response.json() if response.content else None
     except requests.JSONDecodeError as error:
         if status < 300:
             raise InvalidResponseError(
-                f"no JSON: {response.text[:60]}", status=status
+                f"no JSON: {response.text[:60]}", **facts
             ) from error
         body = None
     body = body if isinstance(body, dict) else {}
@@ -90,13 +95,7 @@ def raise_for_error(response):
         found = {"message": found or body.get("message")}
     code = found.get("code")
     kind = ServerError if status < 300 else class_for(status, code)
-    raise kind(
-        found.get("message") or response.text[:60],
-        status=status,
-        code=code,
-        request_id=response.headers.get("x-request-id"),
-        retry_after=seconds(response.headers.get("Retry-After")),
-    )
+    raise kind(found.get("message") or response.text[:60], code=code, **facts)
 
 
 def is_retryable(error):
@@ -115,7 +114,7 @@ def call(method, url, **kwargs):
         if "Read timed out" in str(error):
             raise APITimeoutError(str(error)) from error
         raise APIConnectionError(str(error)) from error
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError, TypeError) as error:
         raise BadRequestError(str(error)) from error
     raise_for_error(response)
     return response

@@ -8,6 +8,7 @@ import functools
 import inspect
 import random
 import re
+import threading
 import time
 
 import httpx
@@ -84,6 +85,7 @@ class retry_on_error:
         max_delay=60.0,
         jitter=True,
         deadline=None,
+        budget=None,
         sleep=None,
         rng=None,
     ):
@@ -98,7 +100,7 @@ class retry_on_error:
             if number is not None and number < 0:
                 raise ValueError(f"{name} is negative: {number}")
             setattr(self, name, number)
-        self.exceptions, self.sleep = exceptions, sleep
+        self.exceptions, self.sleep, self.budget = exceptions, sleep, budget
         self.rng = (rng or random.SystemRandom()) if jitter else None
 
     def __call__(self, function):
@@ -110,7 +112,7 @@ class retry_on_error:
             first = time.perf_counter()
             for number in range(self.max_retries + 1):
                 try:
-                    return function(*args, **kwargs)
+                    return self._done(function(*args, **kwargs))
                 except self.exceptions as error:
                     wait = self._wait(number, error)
                     if self._is_over(number, wait, first):
@@ -124,7 +126,7 @@ class retry_on_error:
             first = time.perf_counter()
             for number in range(self.max_retries + 1):
                 try:
-                    return await function(*args, **kwargs)
+                    return self._done(await function(*args, **kwargs))
                 except self.exceptions as error:
                     wait = self._wait(number, error)
                     if self._is_over(number, wait, first):
@@ -142,10 +144,36 @@ class retry_on_error:
             wait = self.rng.uniform(0, wait)
         return max(wait, getattr(error, "retry_after", 0) or 0)
 
+    def _done(self, result):
+        if self.budget:
+            self.budget.count_success()
+        return result
+
     def _is_over(self, number, wait, first):
+        if self.budget and not self.budget.count_failure():
+            return True
         if number == self.max_retries or wait > self.max_delay:
             return True
         return (
             self.deadline is not None
             and time.perf_counter() - first + wait > self.deadline
         )
+
+
+class RetryBudget:
+    def __init__(self, max_tokens=10, token_ratio=0.1):
+        if max_tokens <= 0 or token_ratio <= 0:
+            raise ValueError("a budget needs tokens")
+        self.max_tokens, self.token_ratio = max_tokens, token_ratio
+        self.tokens, self.lock = max_tokens, threading.Lock()
+
+    def count_success(self):
+        self._add(self.token_ratio)
+
+    def count_failure(self):
+        return self._add(-1) > self.max_tokens / 2
+
+    def _add(self, number):
+        with self.lock:
+            self.tokens = min(max(self.tokens + number, 0), self.max_tokens)
+            return self.tokens

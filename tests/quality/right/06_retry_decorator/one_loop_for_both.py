@@ -6,6 +6,7 @@ import asyncio
 import functools
 import inspect
 import random
+import threading
 import time
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -51,6 +52,7 @@ def retry_on_error(
     max_delay=60.0,
     jitter=True,
     deadline=None,
+    budget=None,
     sleep=None,
     rng=None,
 ):
@@ -75,7 +77,10 @@ def retry_on_error(
         for left in range(max_retries, -1, -1):
             error = yield None
             if error is None:
+                if budget is not None:
+                    budget.count_success()
                 return
+            may_retry = budget is None or budget.count_failure()
             asked = getattr(error, "retry_after", None) or 0.0
             delay = min(delay, max_delay)
             wait = (
@@ -86,6 +91,7 @@ def retry_on_error(
             gone = time.monotonic() - began
             if (
                 not left
+                or not may_retry
                 or asked > max_delay
                 or (deadline is not None and gone + wait > deadline)
             ):
@@ -100,9 +106,12 @@ def retry_on_error(
             next(steps)
             while True:
                 try:
-                    return function(*args, **kwargs)
+                    result = function(*args, **kwargs)
                 except exceptions as error:
                     wait = steps.send(error)
+                else:
+                    next(steps, None)
+                    return result
                 (sleep or time.sleep)(wait)
                 next(steps)
 
@@ -112,12 +121,35 @@ def retry_on_error(
             next(steps)
             while True:
                 try:
-                    return await function(*args, **kwargs)
+                    result = await function(*args, **kwargs)
                 except exceptions as error:
                     wait = steps.send(error)
+                else:
+                    next(steps, None)
+                    return result
                 await (sleep or asyncio.sleep)(wait)
                 next(steps)
 
         return run_async if inspect.iscoroutinefunction(function) else run
 
     return decorate
+
+
+class RetryBudget:
+    """Counts in thousandths of a token, which have no rounding errors."""
+
+    def __init__(self, max_tokens=10, token_ratio=0.1):
+        self.most, self.gain = round(1000 * max_tokens), round(1000 * token_ratio)
+        if not self.most > 0 or not self.gain > 0:
+            raise ValueError("max_tokens and token_ratio must be above 0")
+        self.left = self.most
+        self.lock = threading.RLock()
+
+    def count_success(self):
+        with self.lock:
+            self.left = min(self.left + self.gain, self.most)
+
+    def count_failure(self):
+        with self.lock:
+            self.left = max(self.left - 1000, 0)
+            return 2 * self.left > self.most

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import inspect
 import random
+import threading
 import time
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -44,6 +45,7 @@ def retry_on_error(
     max_delay=60.0,
     jitter=True,
     deadline=None,
+    budget=None,
     sleep=None,
     rng=None,
 ):
@@ -51,12 +53,14 @@ def retry_on_error(
         raise ValueError("retries and delays must not be negative")
     if deadline is not None and deadline < 0:
         raise ValueError("the deadline must not be negative")
-    rng = rng or random.Random()
+    budget = budget or Endless()
 
     def wait_or_raise(error, left, delay, end):
         asked = getattr(error, "retry_after", None)
-        wait = delay * rng.random() if jitter else delay
+        wait = (rng or random).uniform(0, delay) if jitter else delay
         wait = wait if asked is None else asked
+        if not budget.count_failure():
+            raise error
         if left == 0 or wait > max_delay or time.monotonic() + wait > end:
             raise error
         return wait
@@ -64,7 +68,9 @@ def retry_on_error(
     def decorate(function):
         def attempt(left, delay, end, args, kwargs):
             try:
-                return function(*args, **kwargs)
+                result = function(*args, **kwargs)
+                budget.count_success()
+                return result
             except exceptions as error:
                 wait = wait_or_raise(error, left, delay, end)
             (sleep or time.sleep)(wait)
@@ -74,7 +80,9 @@ def retry_on_error(
 
         async def attempt_async(left, delay, end, args, kwargs):
             try:
-                return await function(*args, **kwargs)
+                result = await function(*args, **kwargs)
+                budget.count_success()
+                return result
             except exceptions as error:
                 wait = wait_or_raise(error, left, delay, end)
             await (sleep or asyncio.sleep)(wait)
@@ -97,3 +105,32 @@ def retry_on_error(
         return repeated_async if inspect.iscoroutinefunction(function) else repeated
 
     return decorate
+
+
+class Endless:
+    """A budget for those who have none."""
+
+    def count_success(self):
+        pass
+
+    def count_failure(self):
+        return True
+
+
+class RetryBudget:
+    def __init__(self, max_tokens=10, token_ratio=0.1):
+        for number in (max_tokens, token_ratio):
+            if number <= 0:
+                raise ValueError(f"{number} is not above 0")
+        self._spent = 0.0  # tokens, from 0 to max_tokens
+        self._max_tokens, self._token_ratio = max_tokens, token_ratio
+        self._lock = threading.Lock()
+
+    def count_success(self):
+        with self._lock:
+            self._spent = max(0.0, self._spent - self._token_ratio)
+
+    def count_failure(self):
+        with self._lock:
+            self._spent = min(self._spent + 1.0, self._max_tokens)
+            return self._spent < self._max_tokens / 2

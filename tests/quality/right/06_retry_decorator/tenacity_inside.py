@@ -6,6 +6,7 @@ import asyncio
 import functools
 import inspect
 import random
+import threading
 import time
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -45,12 +46,19 @@ def retry_on_error(
     max_delay=60.0,
     jitter=True,
     deadline=None,
+    budget=None,
     sleep=None,
     rng=None,
 ):
     if any(
         number is not None and number < 0
-        for number in (max_retries, initial_delay, max_delay, deadline)
+        for number in (
+            max_retries,
+            initial_delay,
+            backoff_factor,
+            max_delay,
+            deadline,
+        )
     ):
         raise ValueError("no number below 0, please")
 
@@ -72,8 +80,23 @@ def retry_on_error(
         stop = stop | tenacity.stop_before_delay(deadline)
     retry = tenacity.retry_if_exception_type(exceptions)
 
+    def counted(state):
+        """Count every try as it ends; say whether the budget stops it."""
+        if budget is None:
+            return False
+        error = state.outcome.exception()
+        if error is None:
+            budget.count_success()
+        elif isinstance(error, exceptions):
+            return not budget.count_failure()
+        return False
+
+    def is_to_repeat(state):
+        is_over = counted(state)
+        return retry(state) and not is_over
+
     def decorate(function):
-        options = {"stop": stop, "wait": wait, "retry": retry, "reraise": True}
+        options = {"stop": stop, "wait": wait, "retry": is_to_repeat, "reraise": True}
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
@@ -93,3 +116,20 @@ def retry_on_error(
         return again
 
     return decorate
+
+
+class RetryBudget:
+    def __init__(self, max_tokens=10, token_ratio=0.1):
+        if min(max_tokens, token_ratio) <= 0:
+            raise ValueError("no budget without tokens")
+        self.limit, self.ratio, self.tokens = max_tokens, token_ratio, max_tokens
+        self.condition = threading.Condition()
+
+    def count_success(self):
+        with self.condition:
+            self.tokens = min(self.limit, self.tokens + self.ratio)
+
+    def count_failure(self):
+        with self.condition:
+            self.tokens = max(0, self.tokens - 1)
+            return self.tokens > self.limit / 2

@@ -7,6 +7,7 @@ import functools
 import inspect
 import random
 import re
+import threading
 import time
 from calendar import timegm
 
@@ -52,6 +53,7 @@ def retry_on_error(
     max_delay=60.0,
     jitter=True,
     deadline=None,
+    budget=None,
     sleep=None,
     rng=random,
 ):
@@ -73,6 +75,8 @@ def retry_on_error(
             delay *= backoff_factor
 
     def next_wait(waits, error, started):
+        if budget is not None and not budget.count_failure():
+            return -1
         try:
             wait = next(waits)
         except StopIteration:
@@ -87,7 +91,10 @@ def retry_on_error(
             waits, started = delays(), time.monotonic()
             while True:
                 try:
-                    return function(*args, **kwargs)
+                    value = function(*args, **kwargs)
+                    if budget is not None:
+                        budget.count_success()
+                    return value
                 except exceptions as error:
                     if (wait := next_wait(waits, error, started)) < 0:
                         raise
@@ -97,7 +104,10 @@ def retry_on_error(
             waits, started = delays(), time.monotonic()
             while True:
                 try:
-                    return await function(*args, **kwargs)
+                    value = await function(*args, **kwargs)
+                    if budget is not None:
+                        budget.count_success()
+                    return value
                 except exceptions as error:
                     if (wait := next_wait(waits, error, started)) < 0:
                         raise
@@ -109,3 +119,29 @@ def retry_on_error(
         )
 
     return decorate
+
+
+class RetryBudget:
+    lock = threading.Lock()  # one for all budgets is enough
+
+    def __init__(self, max_tokens=10, token_ratio=0.1):
+        if not max_tokens > 0:
+            raise ValueError("max_tokens must be above 0")
+        if not token_ratio > 0:
+            raise ValueError("token_ratio must be above 0")
+        self.tokens = self.max_tokens = max_tokens
+        self.token_ratio = token_ratio
+
+    def count_success(self):
+        with RetryBudget.lock:
+            self.tokens += self.token_ratio
+            if self.tokens > self.max_tokens:
+                self.tokens = self.max_tokens
+
+    def count_failure(self):
+        with RetryBudget.lock:
+            if self.tokens >= 1:
+                self.tokens -= 1
+            else:
+                self.tokens = 0
+            return self.tokens > self.max_tokens / 2

@@ -5,6 +5,7 @@ import functools
 import inspect
 import itertools
 import random
+import threading
 import time
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -40,13 +41,21 @@ def retry_on_error(
     max_delay=60.0,
     jitter=True,
     deadline=None,
+    budget=None,
     sleep=None,
     rng=None,
 ):
     if min(max_retries, initial_delay, backoff_factor, max_delay, deadline or 0) < 0:
         raise ValueError("no setting may be below 0")
 
+    def succeeded(result):
+        if budget:
+            budget.count_success()
+        return result
+
     def wait_after(error, tries, started):
+        if budget and not budget.count_failure():
+            return None
         if tries > max_retries:
             return None
         wait = min(initial_delay * backoff_factor ** min(tries - 1, 99), max_delay)
@@ -67,7 +76,7 @@ def retry_on_error(
                 started = time.monotonic()
                 for tries in itertools.count(1):
                     try:
-                        return await function(*args, **kwargs)
+                        return succeeded(await function(*args, **kwargs))
                     except exceptions as error:
                         wait = wait_after(error, tries, started)
                         if wait is None:
@@ -81,7 +90,7 @@ def retry_on_error(
             started = time.monotonic()
             for tries in itertools.count(1):
                 try:
-                    return function(*args, **kwargs)
+                    return succeeded(function(*args, **kwargs))
                 except exceptions as error:
                     wait = wait_after(error, tries, started)
                     if wait is None:
@@ -91,3 +100,22 @@ def retry_on_error(
         return repeated
 
     return decorate
+
+
+class RetryBudget:
+    def __init__(self, max_tokens=10, token_ratio=0.1):
+        if max_tokens <= 0 or token_ratio <= 0:
+            raise ValueError("max_tokens and token_ratio must be above 0")
+        self.max_tokens = max_tokens
+        self.token_ratio = token_ratio
+        self.tokens = max_tokens
+        self.lock = threading.Lock()
+
+    def count_success(self):
+        with self.lock:
+            self.tokens = min(self.tokens + self.token_ratio, self.max_tokens)
+
+    def count_failure(self):
+        with self.lock:
+            self.tokens = max(self.tokens - 1, 0)
+            return self.tokens > self.max_tokens / 2

@@ -5,9 +5,11 @@ LF only.
 import codecs
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
+
+TLS = httpx.create_ssl_context()
 
 
 @dataclass
@@ -26,6 +28,14 @@ class StreamError(Exception):
 
 class IncompleteStreamError(StreamError):
     pass
+
+
+@dataclass
+class StreamedAnswer:
+    text: str = ""
+    finish_reason: str | None = None
+    usage: dict | None = None
+    tool_calls: list = field(default_factory=list)
 
 
 def iter_sse(chunks):
@@ -90,26 +100,13 @@ def settings(base_url, api_key, model):
     )
 
 
-def read(event, partial):
-    """Return text and finish_reason of a chunk."""
-    try:
-        chunk = json.loads(event.data)
-    except ValueError:
-        raise StreamError("a chunk is damaged", partial) from None
-    if chunk.get("error"):
-        raise StreamError(chunk["error"].get("message"), partial)
-    choices = chunk.get("choices") or [{}]
-    return (choices[0].get("delta") or {}).get("content"), choices[0].get(
-        "finish_reason"
-    )
-
-
-class stream_chat:
-    def __init__(self, messages, *, base_url=None, api_key=None, model=None):
+class Stream:
+    def __init__(self, more, messages, base_url, api_key, model):
         url, headers, model = settings(base_url, api_key, model)
-        self.text, self.whole, self.events, self.response = "", False, None, None
-        self.client = httpx.Client(timeout=30, headers=headers)
-        body = {"model": model, "messages": messages, "stream": True}
+        self.answer, self.calls = StreamedAnswer(), {}
+        self.whole, self.events, self.response = False, None, None
+        self.client = httpx.Client(timeout=30, headers=headers, verify=TLS)
+        body = {"model": model, "messages": messages, "stream": True, **more}
         self.request = self.client.build_request("POST", url, json=body)
 
     def __iter__(self):
@@ -128,26 +125,82 @@ class stream_chat:
                 if event.data == "[DONE]":
                     self.whole = True
                     break
-                piece, reason = read(event, self.text)
-                self.whole = self.whole or bool(reason)
-                if piece:
-                    self.text += piece
+                if piece := self.take(event):
                     return piece
-        except StreamError:
+        except StreamError as error:
+            error.partial = self.answer.text
             self.close()
             raise
         except httpx.TransportError as error:
             if not self.whole:
                 self.close()
-                raise IncompleteStreamError(type(error).__name__, self.text) from error
+                raise IncompleteStreamError(
+                    type(error).__name__, self.answer.text
+                ) from error
         self.close()
         if not self.whole:
-            raise IncompleteStreamError("the end is missing", self.text)
+            raise IncompleteStreamError("the end is missing", self.answer.text)
         raise StopIteration
+
+    def take(self, event):
+        try:
+            chunk = json.loads(event.data)
+            if event.event == "error":
+                raise StreamError(event.data)
+            if chunk.get("error"):
+                raise StreamError(str(chunk["error"]))
+            if not {"choices", "usage"} & set(chunk):
+                raise StreamError(f"what is this? {event.data}")
+        except (ValueError, AttributeError):
+            raise StreamError(f"a chunk is damaged: {event.data}") from None
+        self.answer.usage = chunk.get("usage") or self.answer.usage
+        for choice in chunk.get("choices") or []:
+            return self.take_choice(choice)
+
+    def take_choice(self, choice):
+        delta = choice.get("delta") or {}
+        if choice.get("error"):
+            raise StreamError(str(choice["error"]))
+        if choice.get("finish_reason"):
+            self.answer.finish_reason, self.whole = choice["finish_reason"], True
+        for piece in delta.get("tool_calls") or []:
+            call = self.calls.setdefault(piece["index"], {"arguments": ""})
+            function = piece.get("function") or {}
+            call["arguments"] += function.get("arguments") or ""
+            for name, value in (
+                ("id", piece.get("id")),
+                ("name", function.get("name")),
+            ):
+                if value:
+                    call[name] = value
+        content = delta.get("content") or ""
+        if not isinstance(content, str):
+            content = "".join(part.get("text", "") for part in content)
+        self.answer.text += content
+        return content
 
     def close(self):
         if self.response:
             self.response.close()
         self.client.close()
 
-    __del__ = close
+    def __del__(self):
+        if hasattr(self, "client"):
+            self.close()
+
+
+def stream_chat(messages, *, base_url=None, api_key=None, model=None):
+    return Stream({}, messages, base_url, api_key, model)
+
+
+def collect_chat(messages, *, base_url=None, api_key=None, model=None, tools=None):
+    more = {"tools": tools} if tools else {}
+    more["stream_options"] = {"include_usage": True}
+    stream = Stream(more, messages, base_url, api_key, model)
+    for _ in stream:
+        pass
+    for _, call in sorted(stream.calls.items()):
+        function = {"name": call["name"], "arguments": call["arguments"]}
+        made = {"id": call["id"], "type": "function", "function": function}
+        stream.answer.tool_calls.append(made)
+    return stream.answer

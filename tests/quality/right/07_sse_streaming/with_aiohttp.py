@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
 
@@ -25,6 +25,14 @@ class StreamError(Exception):
 
 class IncompleteStreamError(StreamError):
     pass
+
+
+@dataclass
+class StreamedAnswer:
+    text: str = ""
+    finish_reason: str | None = None
+    usage: dict | None = None
+    tool_calls: list = field(default_factory=list)
 
 
 def iter_sse(chunks):
@@ -81,17 +89,26 @@ def settings(base_url, api_key, model):
 
 
 def read(event, partial):
-    """Return text and finish_reason of a chunk."""
+    """Return a chunk and its choice, which may be empty."""
     try:
         chunk = json.loads(event.data)
     except ValueError:
-        raise StreamError("a chunk is damaged", partial) from None
-    if chunk.get("error"):
-        raise StreamError(chunk["error"].get("message"), partial)
-    choices = chunk.get("choices") or [{}]
-    return (choices[0].get("delta") or {}).get("content"), choices[0].get(
-        "finish_reason"
-    )
+        raise StreamError(f"a chunk is damaged: {event.data}", partial) from None
+    if event.event == "error" or not isinstance(chunk, dict) or chunk.get("error"):
+        raise StreamError(f"the server reports {event.data}", partial)
+    if "choices" not in chunk and "usage" not in chunk:
+        raise StreamError(f"an unknown event: {event.data}", partial)
+    choice = (chunk.get("choices") or [{}])[0]
+    if choice.get("error"):
+        raise StreamError(f"the server reports {choice}", partial)
+    return chunk, choice
+
+
+def text_of(choice):
+    content = (choice.get("delta") or {}).get("content") or ""
+    if isinstance(content, str):
+        return content
+    return "".join(part["text"] for part in content if part["type"] == "text")
 
 
 async def arriving(url, headers, body):
@@ -119,21 +136,17 @@ def turned(source):
             runner.run(source.aclose())
 
 
-def stream_chat(messages, *, base_url=None, api_key=None, model=None):
-    url, headers, model = settings(base_url, api_key, model)
-    source = turned(
-        arriving(url, headers, {"model": model, "messages": messages, "stream": True})
-    )
+def arriving_chunks(url, headers, body):
+    source = turned(arriving(url, headers, body))
     text, is_finished = "", False
     try:
         for event in iter_sse(source):
             if event.data == "[DONE]":
                 return
-            piece, reason = read(event, text)
-            is_finished = is_finished or bool(reason)
-            if piece:
-                text += piece
-                yield piece
+            chunk, choice = read(event, text)
+            is_finished = is_finished or bool(choice.get("finish_reason"))
+            text += text_of(choice)
+            yield chunk, choice
     except aiohttp.ClientError as error:
         if not is_finished:
             raise IncompleteStreamError(f"{error!r}", text) from error
@@ -141,3 +154,44 @@ def stream_chat(messages, *, base_url=None, api_key=None, model=None):
         source.close()
     if not is_finished:
         raise IncompleteStreamError("no finish_reason, no [DONE]", text)
+
+
+def whole_call(pieces):
+    functions = [piece.get("function") or {} for piece in pieces]
+    return {
+        "id": next(piece["id"] for piece in pieces if piece.get("id")),
+        "type": "function",
+        "function": {
+            "name": next(one["name"] for one in functions if one.get("name")),
+            "arguments": "".join(one.get("arguments") or "" for one in functions),
+        },
+    }
+
+
+def stream_chat(messages, *, base_url=None, api_key=None, model=None):
+    url, headers, model = settings(base_url, api_key, model)
+    body = {"model": model, "messages": messages, "stream": True}
+    for _, choice in arriving_chunks(url, headers, body):
+        if text := text_of(choice):
+            yield text
+
+
+def collect_chat(messages, *, base_url=None, api_key=None, model=None, tools=None):
+    url, headers, model = settings(base_url, api_key, model)
+    body = {"model": model, "messages": messages, "stream": True}
+    body["stream_options"] = {"include_usage": True}
+    if tools is not None:
+        body["tools"] = tools
+    seen = list(arriving_chunks(url, headers, body))
+    pieces = {}
+    for _, choice in seen:
+        for piece in (choice.get("delta") or {}).get("tool_calls") or ():
+            pieces.setdefault(piece["index"], []).append(piece)
+    reasons = [choice.get("finish_reason") for _, choice in seen]
+    usages = [chunk.get("usage") for chunk, _ in seen]
+    return StreamedAnswer(
+        "".join(text_of(choice) for _, choice in seen),
+        next(filter(None, reversed(reasons)), None),
+        next(filter(None, reversed(usages)), None),
+        [whole_call(pieces[index]) for index in sorted(pieces)],
+    )

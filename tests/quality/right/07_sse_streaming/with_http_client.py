@@ -4,7 +4,7 @@ import http.client
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 
@@ -24,6 +24,14 @@ class StreamError(Exception):
 
 class IncompleteStreamError(StreamError):
     pass
+
+
+@dataclass
+class StreamedAnswer:
+    text: str = ""
+    finish_reason: str | None = None
+    usage: dict | None = None
+    tool_calls: list = field(default_factory=list)
 
 
 def iter_sse(chunks):
@@ -80,28 +88,38 @@ def settings(base_url, api_key, model):
 
 
 def read(event, partial):
-    """Return text and finish_reason of a chunk."""
+    """Return a chunk and its choice, which may be empty."""
     try:
         chunk = json.loads(event.data)
     except ValueError:
-        raise StreamError("a chunk is damaged", partial) from None
-    if chunk.get("error"):
-        raise StreamError(chunk["error"].get("message"), partial)
-    choices = chunk.get("choices") or [{}]
-    return (choices[0].get("delta") or {}).get("content"), choices[0].get(
-        "finish_reason"
-    )
+        raise StreamError(f"a chunk is damaged: {event.data}", partial) from None
+    if event.event == "error" or not isinstance(chunk, dict) or chunk.get("error"):
+        raise StreamError(f"the server reports {event.data}", partial)
+    if "choices" not in chunk and "usage" not in chunk:
+        raise StreamError(f"an unknown event: {event.data}", partial)
+    choice = (chunk.get("choices") or [{}])[0]
+    if choice.get("error"):
+        raise StreamError(f"the server reports {choice}", partial)
+    return chunk, choice
 
 
-def stream_chat(messages, *, base_url=None, api_key=None, model=None):
-    url, headers, model = settings(base_url, api_key, model)
+def text_of(choice):
+    content = (choice.get("delta") or {}).get("content") or ""
+    if isinstance(content, str):
+        return content
+    return "".join(part["text"] for part in content if part["type"] == "text")
+
+
+def arriving_chunks(url, headers, body):
     address = urlsplit(url)
-    body = json.dumps({"model": model, "messages": messages, "stream": True})
     connection = http.client.HTTPConnection(address.netloc, timeout=30)
     text, reason = "", None
     try:
         connection.request(
-            "POST", address.path, body, headers | {"Content-Type": "application/json"}
+            "POST",
+            address.path,
+            json.dumps(body),
+            headers | {"Content-Type": "application/json"},
         )
         response = connection.getresponse()
         if (
@@ -112,11 +130,10 @@ def stream_chat(messages, *, base_url=None, api_key=None, model=None):
         for event in iter_sse(iter(lambda: response.read1(4096), b"")):
             if event.data == "[DONE]":
                 return
-            piece, why = read(event, text)
-            reason = why or reason
-            if piece:
-                text += piece
-                yield piece
+            chunk, choice = read(event, text)
+            reason = choice.get("finish_reason") or reason
+            text += text_of(choice)
+            yield chunk, choice
     except (OSError, http.client.HTTPException) as error:
         if not reason:
             raise IncompleteStreamError(repr(error), text) from error
@@ -124,3 +141,51 @@ def stream_chat(messages, *, base_url=None, api_key=None, model=None):
         connection.close()
     if not reason:
         raise IncompleteStreamError("no end", text)
+
+
+class Calls(dict):
+    """Tool calls by index; one that is missing begins."""
+
+    def __missing__(self, index):
+        function = {"name": "", "arguments": ""}
+        self[index] = {"id": "", "type": "function", "function": function}
+        return self[index]
+
+    def add(self, piece):
+        match piece:
+            case {"id": str(id)} if id:
+                self[piece["index"]]["id"] = id
+        match piece:
+            case {"function": {"name": str(name)}} if name:
+                self[piece["index"]]["function"]["name"] = name
+        match piece:
+            case {"function": {"arguments": str(text)}}:
+                self[piece["index"]]["function"]["arguments"] += text
+
+
+def stream_chat(messages, *, base_url=None, api_key=None, model=None):
+    url, headers, model = settings(base_url, api_key, model)
+    body = {"model": model, "messages": messages, "stream": True}
+    for _, choice in arriving_chunks(url, headers, body):
+        if text := text_of(choice):
+            yield text
+
+
+def collect_chat(messages, *, base_url=None, api_key=None, model=None, tools=None):
+    url, headers, model = settings(base_url, api_key, model)
+    body = {"model": model, "messages": messages, "stream": True}
+    body["stream_options"] = {"include_usage": True}
+    if tools is not None:
+        body["tools"] = tools
+    answer, calls = StreamedAnswer(), Calls()
+    for chunk, choice in arriving_chunks(url, headers, body):
+        answer.text += text_of(choice)
+        if chunk.get("usage"):
+            answer.usage = chunk["usage"]
+        if choice.get("finish_reason"):
+            answer.finish_reason = choice["finish_reason"]
+        delta = choice.get("delta") or {}
+        for piece in delta.get("tool_calls") or []:
+            calls.add(piece)
+    answer.tool_calls = [call for _, call in sorted(calls.items())]
+    return answer

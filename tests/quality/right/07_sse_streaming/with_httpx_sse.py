@@ -2,10 +2,13 @@
 
 import json
 import os
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 
 import httpx
 import httpx_sse
+
+TLS = httpx.create_ssl_context()
 
 
 @dataclass
@@ -24,6 +27,14 @@ class StreamError(Exception):
 
 class IncompleteStreamError(StreamError):
     pass
+
+
+@dataclass
+class StreamedAnswer:
+    text: str = ""
+    finish_reason: str | None = None
+    usage: dict | None = None
+    tool_calls: list = field(default_factory=list)
 
 
 def lines_of(chunks):
@@ -83,50 +94,88 @@ def settings(base_url, api_key, model):
 
 
 def read(event, partial):
-    """Return text and finish_reason of a chunk."""
+    """Return a chunk and its choice, which may be empty."""
     try:
         chunk = json.loads(event.data)
     except ValueError:
-        raise StreamError("a chunk is damaged", partial) from None
-    if chunk.get("error"):
-        raise StreamError(chunk["error"].get("message"), partial)
-    choices = chunk.get("choices") or [{}]
-    return (choices[0].get("delta") or {}).get("content"), choices[0].get(
-        "finish_reason"
-    )
+        raise StreamError(f"a chunk is damaged: {event.data}", partial) from None
+    if event.event == "error" or not isinstance(chunk, dict) or chunk.get("error"):
+        raise StreamError(f"the server reports {event.data}", partial)
+    if "choices" not in chunk and "usage" not in chunk:
+        raise StreamError(f"an unknown event: {event.data}", partial)
+    choice = (chunk.get("choices") or [{}])[0]
+    if choice.get("error"):
+        raise StreamError(f"the server reports {choice}", partial)
+    return chunk, choice
+
+
+def text_of(choice):
+    content = (choice.get("delta") or {}).get("content") or ""
+    if isinstance(content, str):
+        return content
+    return "".join(part["text"] for part in content if part["type"] == "text")
+
+
+def arriving_chunks(url, headers, body):
+    partial, is_whole = "", False
+    try:
+        with (
+            httpx.Client(timeout=30, verify=TLS) as client,
+            httpx_sse.connect_sse(
+                client, "POST", url, json=body, headers=headers
+            ) as source,
+        ):
+            response = source.response
+            if (
+                response.is_error
+                or "event-stream" not in response.headers["Content-Type"]
+            ):
+                raise StreamError(response.read().decode())
+            for event in source.iter_sse():
+                if event.data == "[DONE]":
+                    return
+                chunk, choice = read(event, partial)
+                is_whole = is_whole or choice.get("finish_reason") is not None
+                partial += text_of(choice)
+                yield chunk, choice
+    except httpx.TransportError as error:
+        if not is_whole:
+            raise IncompleteStreamError("broken", partial) from error
+    if not is_whole:
+        raise IncompleteStreamError("truncated", partial)
 
 
 def stream_chat(messages, *, base_url=None, api_key=None, model=None):
     url, headers, model = settings(base_url, api_key, model)
     body = {"model": model, "messages": messages, "stream": True}
+    for _, choice in arriving_chunks(url, headers, body):
+        if text := text_of(choice):
+            yield text
 
-    def pieces():
-        partial, is_whole = "", False
-        try:
-            with (
-                httpx.Client(timeout=30) as client,
-                httpx_sse.connect_sse(
-                    client, "POST", url, json=body, headers=headers
-                ) as source,
-            ):
-                response = source.response
-                if (
-                    response.is_error
-                    or "event-stream" not in response.headers["Content-Type"]
-                ):
-                    raise StreamError(response.read().decode())
-                for event in source.iter_sse():
-                    if event.data == "[DONE]":
-                        return
-                    text, reason = read(event, partial)
-                    is_whole = is_whole or reason is not None
-                    if text:
-                        partial += text
-                        yield text
-        except httpx.TransportError as error:
-            if not is_whole:
-                raise IncompleteStreamError("broken", partial) from error
-        if not is_whole:
-            raise IncompleteStreamError("truncated", partial)
 
-    return pieces()
+def collect_chat(messages, *, base_url=None, api_key=None, model=None, tools=None):
+    url, headers, model = settings(base_url, api_key, model)
+    body = {"model": model, "messages": messages, "stream": True}
+    body["stream_options"] = {"include_usage": True}
+    if tools is not None:
+        body["tools"] = tools
+    text, reason, usage = "", None, None
+    ids, names, arguments = {}, {}, defaultdict(str)
+    for chunk, choice in arriving_chunks(url, headers, body):
+        text += text_of(choice)
+        reason = choice.get("finish_reason") or reason
+        usage = chunk.get("usage") or usage
+        for piece in (choice.get("delta") or {}).get("tool_calls") or []:
+            index, function = piece["index"], piece.get("function") or {}
+            ids[index] = ids.get(index) or piece.get("id")
+            names[index] = names.get(index) or function.get("name")
+            arguments[index] += function.get("arguments") or ""
+    calls = [
+        {
+            "id": ids[index],
+            "type": "function",
+            "function": {"name": names[index], "arguments": arguments[index]},
+        }
+        for index in sorted(ids)
+    ]
+    return StreamedAnswer(text, reason, usage, calls)

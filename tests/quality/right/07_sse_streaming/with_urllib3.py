@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import urllib3
 
@@ -24,6 +24,14 @@ class StreamError(Exception):
 
 class IncompleteStreamError(StreamError):
     pass
+
+
+@dataclass
+class StreamedAnswer:
+    text: str = ""
+    finish_reason: str | None = None
+    usage: dict | None = None
+    tool_calls: list = field(default_factory=list)
 
 
 def iter_sse(chunks):
@@ -80,22 +88,29 @@ def settings(base_url, api_key, model):
 
 
 def read(event, partial):
-    """Return text and finish_reason of a chunk."""
+    """Return a chunk and its choice, which may be empty."""
     try:
         chunk = json.loads(event.data)
     except ValueError:
-        raise StreamError("a chunk is damaged", partial) from None
-    if chunk.get("error"):
-        raise StreamError(chunk["error"].get("message"), partial)
-    choices = chunk.get("choices") or [{}]
-    return (choices[0].get("delta") or {}).get("content"), choices[0].get(
-        "finish_reason"
-    )
+        raise StreamError(f"a chunk is damaged: {event.data}", partial) from None
+    if event.event == "error" or not isinstance(chunk, dict) or chunk.get("error"):
+        raise StreamError(f"the server reports {event.data}", partial)
+    if "choices" not in chunk and "usage" not in chunk:
+        raise StreamError(f"an unknown event: {event.data}", partial)
+    choice = (chunk.get("choices") or [{}])[0]
+    if choice.get("error"):
+        raise StreamError(f"the server reports {choice}", partial)
+    return chunk, choice
 
 
-def stream_chat(messages, *, base_url=None, api_key=None, model=None):
-    url, headers, model = settings(base_url, api_key, model)
-    body = {"model": model, "messages": messages, "stream": True}
+def text_of(choice):
+    content = (choice.get("delta") or {}).get("content") or ""
+    if isinstance(content, str):
+        return content
+    return "".join(part["text"] for part in content if part["type"] == "text")
+
+
+def arriving_chunks(url, headers, body):
     text, done = [], False
     with urllib3.PoolManager(retries=False, timeout=20) as pool:
         response = None
@@ -115,11 +130,10 @@ def stream_chat(messages, *, base_url=None, api_key=None, model=None):
                 if event.data == "[DONE]":
                     done = True
                     break
-                piece, reason = read(event, "".join(text))
-                done |= reason is not None
-                if piece:
-                    text.append(piece)
-                    yield piece
+                chunk, choice = read(event, "".join(text))
+                done |= bool(choice.get("finish_reason"))
+                text.append(text_of(choice))
+                yield chunk, choice
         except urllib3.exceptions.HTTPError as error:
             if not done:
                 raise IncompleteStreamError(str(error), "".join(text)) from error
@@ -128,3 +142,41 @@ def stream_chat(messages, *, base_url=None, api_key=None, model=None):
                 response.close()
     if not done:
         raise IncompleteStreamError("cut off", "".join(text))
+
+
+def merged(old, new):
+    """Add a piece of a call to what is there, level by level."""
+    for name, value in new.items():
+        if isinstance(value, dict):
+            merged(old.setdefault(name, {}), value)
+        elif name == "arguments":
+            old[name] = old.get(name, "") + (value or "")
+        elif value:
+            old[name] = value
+    return old
+
+
+def stream_chat(messages, *, base_url=None, api_key=None, model=None):
+    url, headers, model = settings(base_url, api_key, model)
+    body = {"model": model, "messages": messages, "stream": True}
+    for _, choice in arriving_chunks(url, headers, body):
+        if text := text_of(choice):
+            yield text
+
+
+def collect_chat(messages, *, base_url=None, api_key=None, model=None, tools=None):
+    url, headers, model = settings(base_url, api_key, model)
+    body = {"model": model, "messages": messages, "stream": True}
+    body["stream_options"] = {"include_usage": True}
+    if tools is not None:
+        body["tools"] = tools
+    answer, calls = StreamedAnswer(), {}
+    for chunk, choice in arriving_chunks(url, headers, body):
+        answer.usage = chunk.get("usage") or answer.usage
+        answer.finish_reason = choice.get("finish_reason") or answer.finish_reason
+        answer.text += text_of(choice)
+        for piece in (choice.get("delta") or {}).get("tool_calls") or []:
+            index = piece.pop("index")
+            calls[index] = merged(calls.get(index, {"type": "function"}), piece)
+    answer.tool_calls = [calls[index] for index in sorted(calls)]
+    return answer

@@ -28,7 +28,9 @@ class RateLimiter:
 
         self.blocking = blocking
 
-    async def _acquire(self, pause):
+    async def _acquire(self, pause, n):
+        if n < 1 or n > self.max_calls:
+            raise ValueError("no such weight")
         place = [None]
         with self.lock:
             self.line.append(place)
@@ -36,24 +38,25 @@ class RateLimiter:
             while True:
                 with self.lock:
                     now, free_at = self.clock(), float("-inf")
-                    if len(self.starts) == self.max_calls:
-                        free_at = self.starts[0] + self.period
+                    if len(self.starts) > self.max_calls - n:
+                        last = len(self.starts) - self.max_calls + n - 1
+                        free_at = self.starts[last] + self.period
                     if self.line[0] is place and now >= free_at:
-                        self.starts.append(now)
+                        self.starts.extend(now for _ in range(n))
                         return
                 await pause(max(free_at - now, 0.0005))
         finally:
             with self.lock:
                 self.line = deque(one for one in self.line if one is not place)
 
-    def acquire(self):
+    def acquire(self, n=1):
         try:
-            self._acquire(self.blocking).send(None)
+            self._acquire(self.blocking, n).send(None)
         except StopIteration:
             return
 
-    async def acquire_async(self):
-        await self._acquire(asyncio.sleep)
+    async def acquire_async(self, n=1):
+        await self._acquire(asyncio.sleep, n)
 
     def __call__(self, function):
         if inspect.iscoroutinefunction(function):

@@ -19,29 +19,35 @@ class RateLimiter:
         )
         self.guard, self.times, self.queue = threading.Lock(), [], []
 
-    def try_to_start(self, me):
+    def try_to_start(self, me, n):
         with self.guard:
             now = self.clock()
             recent = [start for start in self.times if now < start + self.period]
-            if self.queue[0] is not me or len(recent) >= self.max_calls:
+            if self.queue[0] is not me or len(recent) + n > self.max_calls:
                 return False
-            self.times = [*recent, now]
+            self.times = recent + n * [now]
             return True
 
-    def acquire(self):
+    def check(self, n):
+        if n not in range(1, self.max_calls + 1):
+            raise ValueError(f"n must be from 1 to {self.max_calls}")
+
+    def acquire(self, n=1):
+        self.check(n)
         me = threading.Event()
         self.queue.append(me)
         try:
-            while not self.try_to_start(me):
+            while not self.try_to_start(me, n):
                 self.sleep(0.002)
         finally:
             self.queue.remove(me)
 
-    async def acquire_async(self):
+    async def acquire_async(self, n=1):
+        self.check(n)
         me = asyncio.Event()
         self.queue.append(me)
         try:
-            while not self.try_to_start(me):
+            while not self.try_to_start(me, n):
                 await asyncio.sleep(0.002)
         finally:
             self.queue.remove(me)

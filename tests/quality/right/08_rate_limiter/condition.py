@@ -16,24 +16,30 @@ class RateLimiter:
         self.moved = threading.Condition()
         self.line, self.starts = [], deque(maxlen=max_calls)
 
-    def _wait_of_first(self):
-        if len(self.starts) < self.n:
+    def _wait_of_first(self, units):
+        if len(self.starts) + units <= self.n:
             return 0
-        return max(0, self.starts[0] + self.period - self.clock())
+        last = self.starts[len(self.starts) + units - self.n - 1]
+        return max(0, last + self.period - self.clock())
 
-    def _go(self, me):
+    def _go(self, me, units):
         """Start if possible. The Condition is held."""
-        if self.line[0] is not me or self._wait_of_first():
+        if self.line[0] is not me or self._wait_of_first(units):
             return False
-        self.starts.append(self.clock())
+        self.starts.extend([self.clock()] * units)
         return True
+
+    def _check(self, units):
+        if not 0 < units <= self.n:
+            raise ValueError(f"{units} of {self.n} is impossible")
 
     def _leave(self, me):
         with self.moved:
             self.line.remove(me)
             self.moved.notify_all()
 
-    def acquire(self):
+    def acquire(self, n=1):
+        self._check(n)
         me = object()
         with self.moved:
             self.line.append(me)
@@ -41,23 +47,24 @@ class RateLimiter:
             while True:
                 with self.moved:
                     self.moved.wait_for(lambda: self.line[0] is me)
-                    if self._go(me):
+                    if self._go(me, n):
                         return
-                    wait = self._wait_of_first()
+                    wait = self._wait_of_first(n)
                 self.sleep(wait)
         finally:
             self._leave(me)
 
-    async def acquire_async(self):
+    async def acquire_async(self, n=1):
+        self._check(n)
         me = object()
         with self.moved:
             self.line.append(me)
         try:
             while True:
                 with self.moved:
-                    if self._go(me):
+                    if self._go(me, n):
                         return
-                    wait = self._wait_of_first()
+                    wait = self._wait_of_first(n)
                 await asyncio.sleep(max(wait, 0.001))
         finally:
             self._leave(me)

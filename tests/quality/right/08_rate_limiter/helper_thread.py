@@ -30,25 +30,28 @@ class RateLimiter:
         self._clock, self._sleep = clock, sleep
         self._lock = threading.Lock()
         self._starts: deque[float] = deque()
-        self._waiting: deque[Future[float]] = deque()
+        self._waiting: deque[tuple[Future[float], int]] = deque()
         self._running = False
 
-    def _delay(self) -> float:
+    def _delay(self, n: int) -> float:
         now = self._clock()
         while self._starts and now >= self._starts[0] + self._period:
             self._starts.popleft()
-        if len(self._starts) < self._max_calls:
+        missing = len(self._starts) + n - self._max_calls
+        if missing <= 0:
             return 0.0
-        return self._starts[0] + self._period - now
+        return self._starts[missing - 1] + self._period - now
 
-    def _enqueue(self) -> Future[float] | None:
+    def _enqueue(self, n: int) -> Future[float] | None:
         """None: go at once. Otherwise a future that is done when it is your turn."""
+        if not 1 <= n <= self._max_calls:
+            raise ValueError("n must be between 1 and max_calls")
         with self._lock:
-            if not self._waiting and self._delay() == 0.0:
-                self._starts.append(self._clock())
+            if not self._waiting and self._delay(n) == 0.0:
+                self._starts.extend([self._clock()] * n)
                 return None
             future: Future[float] = Future()
-            self._waiting.append(future)
+            self._waiting.append((future, n))
             if not self._running:
                 self._running = True
                 threading.Thread(
@@ -59,25 +62,26 @@ class RateLimiter:
     def _dispatch(self) -> None:
         while True:
             with self._lock:
-                while self._waiting and self._waiting[0].cancelled():
+                while self._waiting and self._waiting[0][0].cancelled():
                     self._waiting.popleft()
                 if not self._waiting:
                     self._running = False
                     return
-                delay = self._delay()
+                future, n = self._waiting[0]
+                delay = self._delay(n)
                 if delay == 0.0:
-                    future = self._waiting.popleft()
+                    self._waiting.popleft()
                     if not future.set_running_or_notify_cancel():
                         continue
                     start = self._clock()
-                    self._starts.append(start)
+                    self._starts.extend([start] * n)
             if delay > 0.0:
                 self._sleep(delay)
             else:
                 future.set_result(start)
 
-    def acquire(self) -> None:
-        future = self._enqueue()
+    def acquire(self, n: int = 1) -> None:
+        future = self._enqueue(n)
         if future is not None:
             try:
                 future.result()
@@ -85,8 +89,8 @@ class RateLimiter:
                 future.cancel()
                 raise
 
-    async def acquire_async(self) -> None:
-        future = self._enqueue()
+    async def acquire_async(self, n: int = 1) -> None:
+        future = self._enqueue(n)
         if future is None:
             return
         try:
@@ -95,8 +99,9 @@ class RateLimiter:
             if not future.cancel():  # the place was already given to us: give it back
                 start = future.result(timeout=1)
                 with self._lock:
-                    if start in self._starts:
-                        self._starts.remove(start)
+                    for _ in range(n):
+                        if start in self._starts:
+                            self._starts.remove(start)
             raise
 
     def __call__(self, func: Callable[..., Any]) -> Callable[..., Any]:

@@ -19,23 +19,22 @@ class RateLimiter:
         self.lock = threading.Lock()
         self.starts, self.line = deque(), deque()
 
-    def _seconds_to_wait(self, me):
+    def _seconds_to_wait(self, me, n):
         """Count a start and return 0, or return the seconds until the next look."""
         with self.lock:
             now = self.clock()
             while self.starts and self.starts[0] + self.period <= now:
                 self.starts.popleft()
-            if len(self.starts) < self.max_calls and self.line[0] is me:
-                self.starts.append(now)
+            missing = len(self.starts) + n - self.max_calls
+            if missing <= 0 and self.line[0] is me:
+                self.starts.extend([now] * n)
                 return 0
-            ends = (
-                self.starts[0] + self.period - now
-                if len(self.starts) >= self.max_calls
-                else 0
-            )
+            ends = self.starts[missing - 1] + self.period - now if missing > 0 else 0
             return max(ends, 0.001)
 
-    def _stand_in_line(self):
+    def _stand_in_line(self, n):
+        if not 1 <= n <= self.max_calls:
+            raise ValueError(f"{n} never fit into {self.max_calls}")
         me = object()
         with self.lock:
             self.line.append(me)
@@ -45,18 +44,18 @@ class RateLimiter:
         with self.lock:
             self.line.remove(me)
 
-    def acquire(self):
-        me = self._stand_in_line()
+    def acquire(self, n=1):
+        me = self._stand_in_line(n)
         try:
-            while seconds := self._seconds_to_wait(me):
+            while seconds := self._seconds_to_wait(me, n):
                 self.sleep(seconds)
         finally:
             self._leave(me)
 
-    async def acquire_async(self):
-        me = self._stand_in_line()
+    async def acquire_async(self, n=1):
+        me = self._stand_in_line(n)
         try:
-            while seconds := self._seconds_to_wait(me):
+            while seconds := self._seconds_to_wait(me, n):
                 await asyncio.sleep(seconds)
         finally:
             self._leave(me)

@@ -24,8 +24,12 @@ class RateLimiter:
         self._numbers, self._waiting, self._started = itertools.count(), set(), []
         self._mutex = threading.RLock()
 
-    def _waits(self):
+    def _waits(self, units):
         """Yield seconds to wait, until the call has started."""
+        if units < 1:
+            raise ValueError("at least one unit")
+        if units > self._calls:
+            raise ValueError("more units than ever fit")
         with self._mutex:
             ticket = next(self._numbers)
             self._waiting.add(ticket)
@@ -35,22 +39,24 @@ class RateLimiter:
                     now = self._clock()
                     runs_out = [start + self._period for start in self._started]
                     self._started = self._started[bisect_right(runs_out, now) :]
-                    is_full = len(self._started) >= self._calls
-                    if not is_full and ticket == min(self._waiting):
-                        self._started.append(now)
+                    over = len(self._started) + units - self._calls
+                    if over <= 0 and ticket == min(self._waiting):
+                        self._started += [now] * units
                         return
-                    wait = self._started[0] + self._period - now if is_full else 0.002
+                    wait = 0.002
+                    if over > 0:
+                        wait = self._started[over - 1] + self._period - now
                 yield wait
         finally:
             with self._mutex:
                 self._waiting.discard(ticket)
 
-    def acquire(self):
-        for seconds in self._waits():
+    def acquire(self, n=1):
+        for seconds in self._waits(n):
             self._sleep(seconds)
 
-    async def acquire_async(self):
-        waits = self._waits()
+    async def acquire_async(self, n=1):
+        waits = self._waits(n)
         try:
             for seconds in waits:
                 await asyncio.sleep(seconds)
