@@ -1,7 +1,7 @@
 """A notebook builds the definitions of its own module, word for word, and no others.
 
 The modules of lesson NN are those of lessons/robust_client whose docstring begins with
-"Lesson NN".
+"Lesson NN". If it goes on ", imported by its notebook", the notebook builds none of it.
 """
 
 import ast
@@ -29,9 +29,9 @@ def definitions(code: str) -> Definitions:
 
 
 def lesson_of(module: Path) -> str:
-    """Return the number of the lesson that builds a module, "05"."""
+    """Return the number of the lesson that builds a module, "05" or "09, imported"."""
     docstring = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or ""
-    number = re.match(r"Lesson (\d\d)\b", docstring)
+    number = re.match(r"Lesson (\d\d(?:, imported)?)\b", docstring)
     assert number, f"the docstring of {module.name} does not begin with Lesson NN"
     return number[1]
 

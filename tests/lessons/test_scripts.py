@@ -52,6 +52,8 @@ def is_editable(finder):
     return "__editable__" in getattr(finder, "__module__", "")
 
 def write_report():
+    if sys.argv[0] == "-c":  # a helper of multiprocessing
+        return
     files = {}
     for name, module in sys.modules.items():
         if getattr(module, "__file__", None):
