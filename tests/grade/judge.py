@@ -1,0 +1,357 @@
+"""The judge of one sandbox: sends tests in, serves their requests, and hears what came
+of them.
+
+Nothing that a sandbox says is believed without a look at what the judge itself saw.
+"""
+
+import contextlib
+import os
+import secrets
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lessons.course.exercises import Mistake
+from lessons.course.results import Result
+
+from . import isolation, wire
+from .course import Course
+from .servers import Servers
+
+READY = 60.0  # seconds until a sandbox must have loaded the tests
+PATIENCE = 8.0  # seconds beyond the time of a test; see inside.PATIENCE, which is less
+_OPENING = 10.0  # seconds until the process of an answer must be there
+_STARTS = 3  # of a sandbox, for one answer
+
+
+class Test(NamedTuple):
+    """A test of the plan, as it was before any hand-in ran.
+
+    place: its number in the sandbox. result: what is known of it; see _describe in
+        tests/grader/plugin.py. seconds: how long it may take.
+    """
+
+    place: int
+    name: str
+    result: Result
+    seconds: float
+    is_control: bool
+
+
+class Finding(NamedTuple):
+    """What came of one test.
+
+    result: what the sandbox says; None for no word. requests: how many the judge's
+        servers saw. tampered: what the guard noticed, a sentence each.
+    """
+
+    result: Result | None
+    requests: int = 0
+    tampered: tuple[str, ...] = ()
+    has_left_processes: bool = False
+    was_killed: bool = False
+    is_final: bool = False
+
+
+class Sandbox:
+    """One sandbox, with the processes described in inside.py. Use it from one thread at
+    a time.
+
+    slot: its number, from 0. work: the folder of its answers.
+    """
+
+    def __init__(self, level: str, course: Course, base: Path, slot: int) -> None:
+        self._level, self._course = level, course
+        self._uid = isolation.user_id(slot)
+        self._work = base / f"sandbox{slot}"
+        self._work.mkdir()
+        self._work.chmod(0o755)
+        self._log = base / f"sandbox{slot}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.tests: list[Test] = []
+
+    def start(self) -> None:
+        """Start it. Raises Mistake, with its last words, if that does not work."""
+        ours, theirs = socket.socketpair()
+        number = theirs.fileno()
+        folder = self._course.folder
+        with open(self._log, "wb") as log:
+            self._process = subprocess.Popen(
+                isolation.command(self._level, folder, self._work, number),
+                cwd=folder,
+                env=isolation.environment(folder),
+                pass_fds=[number],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        theirs.close()
+        self._channel = ours
+        reopen = []
+        if self._level == "user":
+            reopen = isolation.unreachable(self._uid, isolation.find_python().modules)
+        settings = {
+            "level": self._level,
+            "uid": self._uid,
+            "reopen": reopen,
+            "readable": [str(one) for one in isolation.readable(folder)],
+        }
+        ours.settimeout(READY)
+        message = None
+        with contextlib.suppress(OSError, wire.Broken):
+            wire.send(ours, settings)
+            message = wire.receive(ours)
+        if message is None or message[0]["failed"]:
+            self.stop()
+            raise Mistake(
+                f"a sandbox ({self._level}) cannot be started: {self.last_words()}"
+            )
+        ours.settimeout(None)
+        self.tests = [
+            Test(
+                place,
+                one["name"],
+                Result.from_json(one["result"]),
+                one["seconds"],
+                one["is_control"],
+            )
+            for place, one in enumerate(message[0]["tests"])
+        ]
+
+    def stop(self) -> None:
+        """End it, and all that is in it."""
+        if self._process:
+            self._channel.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(2)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def run(
+        self,
+        name: str,
+        text: bytes,
+        plan: Iterable[Test],
+        pace: float,
+        preload: list[str],
+    ) -> dict[int, Finding]:
+        """Run tests on one answer; return what came of each by its place.
+
+        name: of the file that the answer is put into. pace: the part of its time that
+            each test has. preload: packages to import before, for speed.
+        """
+        folder = self._work / secrets.token_hex(4)
+        scratch = folder / "scratch"
+        scratch.mkdir(parents=True)
+        folder.chmod(0o755)
+        (folder / name).write_bytes(text)
+        (folder / name).chmod(0o644)
+        if self._uid:
+            os.chown(scratch, self._uid, self._uid)
+        order = {"folder": str(folder), "file": name, "pace": pace, "preload": preload}
+        examination = _Examination(self, order)
+        try:
+            return examination.run(plan, pace)
+        finally:
+            examination.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def begin(self, order: dict[str, Any]) -> "_AnswerProcess":
+        """Begin the process of an answer. Raises Mistake if that cannot be done."""
+        for _ in range(_STARTS):
+            if self._process is None or self._process.poll() is not None:
+                self.stop()
+                self.start()
+            ours, theirs = socket.socketpair()
+            with theirs, contextlib.suppress(OSError, wire.Broken):
+                wire.send(self._channel, order, [theirs.fileno()])
+                theirs.close()
+                ours.settimeout(_OPENING)
+                if message := wire.receive(ours):
+                    return _AnswerProcess(ours, *message)
+            ours.close()
+        raise Mistake(
+            f"a sandbox ({self._level}) does not take an answer: {self.last_words()}"
+        )
+
+    def last_words(self) -> str:
+        """Return the end of what its processes wrote, for a person."""
+        words = self._log.read_text(encoding="utf-8", errors="replace")
+        return " ".join(words.strip().splitlines()[-3:])
+
+    @property
+    def swap(self) -> dict[str, str]:
+        """See Course."""
+        return self._course.swap
+
+
+class _AnswerProcess:
+    """The process of an answer, from outside."""
+
+    def __init__(self, channel: socket.socket, hello: Any, files: list[int]) -> None:
+        self.channel, self._number = channel, hello["process"]
+        self._handle = files[0] if files else None
+
+    def kill(self) -> None:
+        """End it; with it ends everything in its namespace."""
+        with contextlib.suppress(OSError):
+            if self._handle is not None:
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            else:
+                os.kill(self._number, signal.SIGKILL)
+        self.close()
+
+    def close(self) -> None:
+        """Let it end, since no test comes any more."""
+        self.channel.close()
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+class _Examination:
+    """The tests of one answer, one after the other."""
+
+    def __init__(self, sandbox: Sandbox, order: dict[str, Any]) -> None:
+        self._sandbox, self._order = sandbox, order
+        self._process: _AnswerProcess | None = None
+
+    def run(self, plan: Iterable[Test], pace: float) -> dict[int, Finding]:
+        """Run them; after a verdict that is final for all, the others are left out."""
+        found: dict[int, Finding] = {}
+        stopped = passed = 0
+        for test in plan:
+            order = {"seconds": test.seconds * pace, "stopped": stopped}
+            finding = self._run(test, {**order, "passed": passed})
+            found[test.place] = finding
+            if finding.result and not test.is_control:
+                passed += finding.result.passed
+                stopped += finding.result.kind == "time limit"
+            stopped += finding.was_killed
+            if finding.is_final and not test.is_control:
+                break
+        return found
+
+    def close(self) -> None:
+        """Let the process of the answer end."""
+        if self._process:
+            self._process.close()
+
+    def _run(self, test: Test, order: dict[str, Any]) -> Finding:
+        if self._process is None:
+            self._process = self._sandbox.begin(self._order)
+        ours, theirs = socket.socketpair()
+        key, status = secrets.token_hex(16), 3 + secrets.randbelow(200)
+        title = f"t{secrets.token_hex(4)}"
+        order |= {"test": test.place, "name": title, "key": key, "status": status}
+        servers = Servers(self._sandbox.swap if test.is_control else {})
+        hearing = _Hearing(ours, key, servers)
+        try:
+            with theirs:
+                wire.send(self._process.channel, order, [theirs.fileno()])
+            end = self._wait(hearing, time.monotonic() + order["seconds"] + PATIENCE)
+        except OSError:
+            end = None
+        finally:
+            servers.stop()
+            ours.close()
+        if end is None:
+            self._process.kill()
+            self._process = None
+            return hearing.finding(None, was_killed=True)
+        is_ours = end["status"] == status
+        finding = hearing.finding(title if is_ours else None, end["status"] is None)
+        return finding._replace(has_left_processes=end["left"])
+
+    def _wait(self, hearing: "_Hearing", end: float) -> dict[str, Any] | None:
+        """Serve a test until its process has ended; return how, None if it does not."""
+        assert self._process
+        poll, control = select.poll(), self._process.channel
+        for one in (hearing.channel, control):
+            poll.register(one, select.POLLIN)
+        while (left := end - time.monotonic()) > 0:
+            for number, _ in poll.poll(1000 * left):
+                if number == control.fileno():
+                    with contextlib.suppress(wire.Broken):
+                        message = wire.receive(control)
+                        return message[0] if message else None
+                    return None
+                if not hearing.hear():
+                    poll.unregister(hearing.channel)
+        return None
+
+
+class _Hearing:
+    """What the process of one test says."""
+
+    def __init__(self, channel: socket.socket, key: str, servers: Servers) -> None:
+        channel.settimeout(2.0)  # for the rest of a message that has begun
+        self.channel, self._key, self._servers = channel, key, servers
+        self._verdict: dict[str, Any] | None = None
+        self._tampered: list[str] = []
+
+    def hear(self) -> bool:
+        """Hear a message and answer it; False if no other will come."""
+        files: list[int] = []
+        try:
+            message = wire.receive(self.channel)
+            if message is None:
+                return False
+            order, files = message
+            if order["key"] != self._key:
+                raise wire.Broken("another key")
+            if order["do"] == "verdict":
+                self._tampered += [str(one)[:200] for one in order["tampered"]][:9]
+                self._verdict = order
+                answer: dict[str, Any] = {"value": None}
+            else:
+                answer = self._servers.answer(order, files)
+            wire.send(self.channel, answer)
+        except (wire.Broken, KeyError, TypeError):
+            self._tampered.append("it sent the judge a message of its own")
+            return False
+        except OSError:
+            return False
+        finally:
+            for one in files:
+                os.close(one)
+        return True
+
+    def finding(self, title: str | None, was_killed: bool) -> Finding:
+        """Return what came of the test.
+
+        title: what the sandbox called the test; None if its process ended in a way that
+            is not ours, so that its verdict does not count.
+        """
+        finding = Finding(
+            None, self._servers.requests, tuple(self._tampered), was_killed=was_killed
+        )
+        if not self._verdict or title is None:
+            return finding
+        try:
+            result = Result.from_json(self._verdict["result"])
+            has_passed = result.passed is True and self._verdict["passed"] is True
+            result = _clean(result)._replace(passed=has_passed, title=title)
+            is_final = self._verdict["final"] is True
+            return finding._replace(result=result, is_final=is_final)
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return finding
+
+
+def _clean(result: Result) -> Result:
+    """Return a result with texts where there must be texts, none of them long."""
+    texts = {
+        name: str(getattr(result, name))[:4000]
+        for name in ("did", "saw", "expected", "line", "hint", "kind", "printed")
+    }
+    notes = tuple(str(note)[:1000] for note in result.notes[:20])
+    return result._replace(**texts, notes=notes)
