@@ -18,10 +18,8 @@ import importlib
 import os
 import select
 import signal
-import site
 import socket
 import sys
-import sysconfig
 import tempfile
 import time
 import types
@@ -264,10 +262,7 @@ def _disguise(item: Any, name: str) -> None:
 
 
 def _trusted_folders() -> list[str]:
-    paths = sysconfig.get_paths()
-    folders = [paths["stdlib"], paths["platstdlib"], paths["purelib"], paths["platlib"]]
-    folders += [str(plugin.ROOT), *site.getsitepackages()]
-    return list(dict.fromkeys(f"{folder}{os.sep}" for folder in folders))
+    return [f"{folder}{os.sep}" for folder in sys.path if os.path.isdir(folder)]
 
 
 def _wait(child: int, judge: socket.socket, seconds: float) -> int | None:

@@ -3,11 +3,9 @@
 import os
 import pwd
 import shutil
-import site
 import socket
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,10 +52,7 @@ class Python(NamedTuple):
 
 def find_python() -> Python:
     """Return where this Python is."""
-    paths = sysconfig.get_paths()
-    modules = [paths["stdlib"], paths["platstdlib"], f"{paths['stdlib']}/lib-dynload"]
-    modules += [paths["purelib"], paths["platlib"], *site.getsitepackages()]
-    modules = [one for one in dict.fromkeys(modules) if os.path.isdir(one)]
+    modules = [one for one in dict.fromkeys(sys.path) if _is_of_python(Path(one))]
     folders = [sys.prefix, sys.base_prefix, *modules]
     # A link in the bin of a virtual environment may lead through other folders.
     link = Path(sys.executable)
@@ -66,6 +61,15 @@ def find_python() -> Python:
         folders.append(str(link.parent))
     unique = [Path(one).resolve() for one in dict.fromkeys(folders)]
     return Python(list(dict.fromkeys(unique)), modules)
+
+
+def _is_of_python(folder: Path) -> bool:
+    """Say whether a folder of modules is Python's or that of installed packages."""
+    if not folder.is_dir() or not folder.is_absolute():
+        return False
+    prefixes = {Path(sys.prefix), Path(sys.base_prefix)}
+    is_installed = folder.name in ("site-packages", "dist-packages")
+    return is_installed or not prefixes.isdisjoint(folder.parents)
 
 
 def readable(course: Path) -> list[Path]:
@@ -120,6 +124,9 @@ def command(level: str, course: Path, work: Path, channel: int) -> list[str]:
             wrap += ["--ro-bind", name, name]
     shown = [Path("/etc", one) for one in _SETTINGS if Path("/etc", one).exists()]
     for path in [*shown, *find_python().folders, course, work]:
+        for parent in reversed(path.parents[:-1]):
+            # bwrap would close a folder that it makes itself to all others.
+            wrap += ["--perms", "0755", "--dir", str(parent)]
         wrap += ["--ro-bind", str(path), str(path)]
     return [*wrap, "--chdir", str(course), "--", *inside]
 
