@@ -24,6 +24,10 @@ from typing import Any
 HARNESS = ("tests", "pytest", "_pytest", "pluggy", "lessons.course", "conftest")
 # What else a verdict rests on.
 _TRUSTED = (builtins, time, json, inspect, operator, threading, gc, os)
+# What it rests on among the code that judges.
+_JUDGING = ("tests.grader.steps", "tests.grader.diagnosis", "tests.grader.sandbox")
+_JUDGING += ("tests.grader.plugin", "lessons.course.results", "_pytest.outcomes")
+_JUDGING += ("_pytest.runner", "pluggy._hooks")
 _CHANGING = ("excepthook", "test_")  # these change in every test
 _FRAMES = ("tb_frame", "gi_frame", "cr_frame", "ag_frame")
 _CODE = ("__code__", "__defaults__", "__kwdefaults__")
@@ -50,7 +54,14 @@ class Watch:
         self.is_on = False
         self._folders = (*folders, "/proc/self/fd/")
         self._is_looking = threading.local()
-        self._known = list(_functions())
+        self._known: dict[str, list[tuple[Any, str, Any]]] = {}
+        self._hidden = [name for name in sys.modules if _is_harness(name)]
+        self._hidden += ["ctypes", "_ctypes"]
+
+    def remember(self, tests: types.ModuleType) -> None:
+        """Remember the functions that a file of tests rests on."""
+        if tests.__name__ not in self._known:
+            self._known[tests.__name__] = list(_functions(tests))
 
     def install(self) -> None:
         """Begin to hear what Python reports; that cannot be taken back."""
@@ -99,25 +110,20 @@ class Watch:
     @contextmanager
     def hand_in_runs(self) -> Iterator[None]:
         """Watch meanwhile, and hide the code that judges."""
-        hidden = {
-            name: sys.modules.pop(name)
-            for name in list(sys.modules)
-            if name in HARNESS or name.startswith(tuple(f"{one}." for one in HARNESS))
-        }
-        main, sys.modules["__main__"] = sys.modules["__main__"], _nothing("__main__")
-        for name in ("ctypes", "_ctypes"):
-            hidden[name] = sys.modules.pop(name)
+        modules = sys.modules
+        hidden = {name: modules.pop(name) for name in self._hidden if name in modules}
+        main, modules["__main__"] = modules["__main__"], types.ModuleType("__main__")
         self.is_on = True
         try:
             yield
         finally:
             self.is_on = False
-            sys.modules.update(hidden)
-            sys.modules["__main__"] = main
+            modules.update(hidden)
+            modules["__main__"] = main
 
-    def compare(self) -> None:
+    def compare(self, tests: types.ModuleType) -> None:
         """Note what has another value than before the hand-in ran."""
-        for holder, name, value in self._known:
+        for holder, name, value in self._known[tests.__name__]:
             if holder.get(name) is not value:
                 self.note(f"it replaced {name}, which the tests use")
 
@@ -145,22 +151,21 @@ def _equals(value: Any, other: object) -> bool:
         return False
 
 
-def _nothing(name: str) -> types.ModuleType:
-    return types.ModuleType(name)
+def _is_harness(name: str) -> bool:
+    return any(name == one or name.startswith(f"{one}.") for one in HARNESS)
 
 
-def _functions() -> Iterable[tuple[dict[str, Any], str, Any]]:
-    """Yield what must stay as it is: where it is, its name, and the function."""
-    modules = [*_TRUSTED]
-    modules += [
-        module
-        for name, module in list(sys.modules.items())
-        if name.startswith(("tests.", "_pytest", "pluggy", "lessons.course"))
-    ]
-    for module in modules:
+def _functions(tests: types.ModuleType) -> Iterable[tuple[Any, str, Any]]:
+    """Yield what must stay as it is: where it is, its name, and the function.
+
+    Only what a test itself uses: each one that is looked at costs a new process time,
+    since it has to copy the page of memory with it.
+    """
+    for module in (*_TRUSTED, *(sys.modules[name] for name in _JUDGING), tests):
         for name, value in list(vars(module).items()):
-            if callable(value) and not name.startswith(_CHANGING):
-                yield vars(module), name, value
+            if not callable(value) or name.startswith(_CHANGING):
+                continue
+            yield vars(module), name, value
             own = getattr(value, "__module__", None) == module.__name__
             if isinstance(value, type) and own and module not in _TRUSTED:
                 for inner, function in list(vars(value).items()):

@@ -14,6 +14,7 @@ The judge (judge.py) is at the other end of every channel.
 
 import contextlib
 import dataclasses
+import gc
 import importlib
 import os
 import select
@@ -69,9 +70,13 @@ class Service:
             importlib.import_module(name)
         sandbox.run_limited = self._watched(sandbox.run_limited)
         self.watch = Watch(_trusted_folders())
+        for item in session.items:
+            self.watch.remember(item.module)
         if self.settings["reopen"]:
             confine.keep_python_readable(self.settings["reopen"])
         tests = [_describe(item) for item in session.items]
+        gc.collect()
+        gc.freeze()  # or each new process would copy what it looks through
         wire.send(self.judge, {"tests": tests, "failed": session.testsfailed})
         while message := wire.receive(self.judge):
             order, files = message
@@ -172,7 +177,7 @@ class Service:
         config.pluginmanager.register(report)
         self.watch.install()
         config.hook.pytest_runtest_protocol(item=item, nextitem=None)
-        self.watch.compare()
+        self.watch.compare(item.module)
         found = {"result": report.result, "passed": report.has_passed}
         found["final"] = stem in grading.final
         remote.line.ask("verdict", tampered=self.watch.found, **found)
