@@ -65,9 +65,7 @@ class Course:
         text = tests.read_text(encoding="utf-8")
         for name in ("every_exercise.py", f"{stem}.py"):
             if (CONTROLS / name).exists():
-                controls = (CONTROLS / name).read_text(encoding="utf-8")
-                # The import lines above that are for ruff only.
-                text += "\n\n" + controls.partition("# ---\n")[2]
+                text += "\n\n" + (CONTROLS / name).read_text(encoding="utf-8")
         for placeholder, known in zip(_PLACEHOLDERS, self.swap, strict=True):
             text = text.replace(placeholder, known)
         tests.write_text(text, encoding="utf-8")

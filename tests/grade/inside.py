@@ -12,6 +12,7 @@ Three kinds of processes, and only the last one ever runs a hand-in:
 The judge (judge.py) is at the other end of every channel.
 """
 
+import asyncio
 import contextlib
 import dataclasses
 import gc
@@ -27,8 +28,11 @@ import types
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import httpx
 import mock_server
 import pytest
+import requests
 
 from . import confine, remote, wire
 
@@ -42,7 +46,6 @@ from .guard import Watch  # noqa: E402
 
 CONTROL = "test_control"  # the names of control tests begin so
 PATIENCE = 3.0  # seconds that a test's process has beyond the time of its test
-PRELOADED = ("requests", "httpx", "aiohttp", "urllib3", "http.client", "asyncio")
 _SWEEPS = 50
 
 
@@ -66,8 +69,7 @@ class Service:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Serve answers, in place of running the tests on one."""
         mock_server.MockServer = _REAL  # for the hand-ins
-        for name in PRELOADED:
-            importlib.import_module(name)
+        _warm_up()
         sandbox.run_limited = self._watched(sandbox.run_limited)
         self.watch = Watch(_trusted_folders())
         for item in session.items:
@@ -264,6 +266,22 @@ def _disguise(item: Any, name: str) -> None:
         del module[other]
     item.obj, item.name, item.originalname = twin, name, name
     item._nodeid = f"tests::{name}"
+
+
+def _warm_up() -> None:
+    """Do once, for all, what a client does the first time it is used."""
+
+    async def with_aiohttp(url: str) -> None:
+        async with aiohttp.ClientSession() as session, session.get(url) as reply:
+            await reply.json()
+
+    with _REAL() as server:
+        url = f"{server.url}/users/python"
+        for _ in range(2):
+            requests.get(url, timeout=5).json()
+            requests.post(f"{server.url}/agents", json={"name": "Ada"}, timeout=5)
+            httpx.get(url, timeout=5).json()
+            asyncio.run(with_aiohttp(url))
 
 
 def _trusted_folders() -> list[str]:
