@@ -33,6 +33,7 @@ if sys.platform == "win32":
 from . import isolation, likeness
 from .course import Course
 from .judge import Finding, Sandbox, Test
+from .selftest import complaints
 
 MOST_BYTES = 4 << 20  # of a hand-in
 _TRIES = 3  # of the reference, on a busy machine
@@ -68,20 +69,21 @@ class Engine:
         process. Raises Mistake for one that is not possible.
     jobs: how many sandboxes there are at most; without it, one more than processors.
     level, promise: the level, and a sentence on what it holds and what it does not.
+    folder: where the sandboxes work, until the end.
     pace: the part of its time that a test is given; less for hand-ins without end.
     """
 
     def __init__(self, isolation: str = "auto", jobs: int | None = None) -> None:
-        self._jobs = jobs or (os.cpu_count() or 1) + 1
+        self.jobs = jobs or (os.cpu_count() or 1) + 1
         self.pace = 1.0
-        self._base = Path(tempfile.mkdtemp(prefix="grade-")).resolve()
-        self._base.chmod(0o711)
+        self.folder = Path(tempfile.mkdtemp(prefix="grade-")).resolve()
+        self.folder.chmod(0o711)
         self._sandboxes: list[Sandbox] = []
         self._idle: queue.LifoQueue[Sandbox] = queue.LifoQueue()
         self._lock = threading.Lock()
         self._plans: dict[str, _Plan] = {}
         try:
-            folder = self._base / "course"
+            folder = self.folder / "course"
             folder.mkdir()
             self._course = Course(folder)
             self.level = self._choose(isolation)
@@ -105,7 +107,7 @@ class Engine:
         """End all sandboxes."""
         for sandbox in self._sandboxes:
             sandbox.stop()
-        shutil.rmtree(self._base, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _choose(self, wanted: str) -> str:
         """Return the first level of which a sandbox takes an answer here."""
@@ -124,7 +126,7 @@ class Engine:
 
     def _try(self, level: str) -> None:
         """Start a sandbox, and run a test on an empty answer; raise Mistake."""
-        sandbox = Sandbox(level, self._course, self._base, len(self._sandboxes))
+        sandbox = Sandbox(level, self._course, self.folder, len(self._sandboxes))
         self._sandboxes.append(sandbox)
         try:
             sandbox.start()
@@ -132,7 +134,8 @@ class Engine:
             name = f"{test.result.exercise}.py"
             found = sandbox.run(name, b"", [test], 1.0, [])[test.place]
             if found.result is None:
-                raise Mistake(f"no test comes to its end there ({sandbox.last_words()})")
+                words = sandbox.last_words()
+                raise Mistake(f"no test comes to its end there ({words})")
         except Mistake:
             sandbox.stop()
             raise
@@ -158,7 +161,7 @@ class Engine:
                     if not test.is_control
                 ]
                 return Verdict(results, (), time.monotonic() - begin)
-            found = self._run(sandbox, stem, path, text, plan)
+            found = self._run(sandbox, path, text, plan, self.pace)
         results, look = _judge(plan, found)
         if alike := likeness.sentence(stem, text, is_notebook(path)):
             look.append(alike)
@@ -167,13 +170,14 @@ class Engine:
         return Verdict(results, tuple(look), time.monotonic() - begin)
 
     def _run(
-        self, sandbox: Sandbox, stem: str, path: Path, text: bytes, plan: _Plan
+        self, sandbox: Sandbox, path: Path, text: bytes, plan: _Plan, pace: float
     ) -> dict[int, Finding]:
+        stem = plan.tests[0].result.exercise
         name = f"{stem}{'.ipynb' if is_notebook(path) else '.py'}"
         order = random.sample(plan.tests, len(plan.tests))
         words = text.decode("utf-8", "replace")
         preload = [package for package in _LARGE if package in words]
-        return sandbox.run(name, text, order, self.pace, preload)
+        return sandbox.run(name, text, order, pace, preload)
 
     def _plan(self, stem: str, sandbox: Sandbox) -> _Plan:
         """Return the plan of an exercise, made on its reference the first time."""
@@ -190,7 +194,7 @@ class Engine:
             raise Mistake(f"the reference of {stem} cannot be read: {trouble}")
         left, found = _Plan(tests, {}), {}
         for _ in range(_TRIES):
-            found |= self._run(sandbox, stem, path, text, left)
+            found |= self._run(sandbox, path, text, left, 1.0)
             wrong = [test for test in tests if not _is_as_planned(test, found)]
             if not wrong:
                 seen = {place: one.requests for place, one in found.items()}
@@ -216,9 +220,9 @@ class Engine:
         with self._lock:
             running = [one for one in self._sandboxes if one.tests]
             sandbox = None
-            if len(running) < self._jobs:
+            if len(running) < self.jobs:
                 place = len(self._sandboxes)
-                sandbox = Sandbox(self.level, self._course, self._base, place)
+                sandbox = Sandbox(self.level, self._course, self.folder, place)
                 self._sandboxes.append(sandbox)
                 sandbox.start()
         return sandbox or self._idle.get()
@@ -274,32 +278,34 @@ def _judge(plan: _Plan, found: dict[int, Finding]) -> tuple[list[Result], list[s
         finding = found.get(test.place, Finding(None))
         if test.is_control and finding.result and finding.result.passed:
             tampered.append("it passed a control test that no answer can pass")
-    final = next(
-        (one.result for one in found.values() if one.is_final and one.result), None
-    )
+    others = next((one for one in found.values() if one.is_final), Finding(None))
     results, counts = [], Counter[str]()
     for test in plan.tests:
         if not test.is_control:
-            finding = found.get(test.place, Finding(final))
+            finding = found.get(test.place, others)
             result = _result(test, finding, plan.requests[test.place])
             counts[result.kind] += 1
             counts["left"] += finding.has_left_processes
             results.append(result)
-    look = list(dict.fromkeys(f"tampering: {sentence}" for sentence in tampered))
-    if tampered and not any(result.kind == BORROWED for result in results):
-        results = [
-            result._replace(
-                passed=False,
-                saw="your file meddles with the tests, so a person has to look at it",
-                expected="an answer that leaves the tests alone",
-                kind=TAMPERING,
-            )
-            for result in results
-        ]
-    for kind, sentence in _LOOKS.items():
-        if counts[kind]:
-            look.append(sentence.format(counts[kind], "s" * (counts[kind] != 1)))
+    if tampered:
+        if not any(result.kind == BORROWED for result in results):
+            results = [_tampered(result) for result in results]
+        return results, [f"tampering: {one}" for one in dict.fromkeys(tampered)]
+    look = [
+        sentence.format(counts[kind], "s" * (counts[kind] != 1))
+        for kind, sentence in _LOOKS.items()
+        if counts[kind]
+    ]
     return results, look
+
+
+def _tampered(result: Result) -> Result:
+    return result._replace(
+        passed=False,
+        saw="your file meddles with the tests, so a person has to look at it",
+        expected="an answer that leaves the tests alone",
+        kind=TAMPERING,
+    )
 
 
 _LOOKS = {
@@ -345,4 +351,4 @@ def selftest(engine: Engine) -> list[str]:
     fools it, and for each reference that does not get all its points; none if all is
     well.
     """
-    raise NotImplementedError
+    return complaints(engine)

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -47,10 +47,14 @@ class Watch:
     """What one test's hand-in did that no answer does; see found.
 
     folders: those of Python, its packages and the tests; other code is the hand-in's.
+    is_ending: says whether a thread is made to end, which takes a trace function.
     """
 
-    def __init__(self, folders: Iterable[str]) -> None:
+    def __init__(
+        self, folders: Iterable[str], is_ending: Callable[[threading.Thread], bool]
+    ) -> None:
         self.found: list[str] = []
+        self._is_ending = is_ending
         self.is_on = False
         self._folders = (*folders, "/proc/self/fd/")
         self._is_looking = threading.local()
@@ -74,6 +78,8 @@ class Watch:
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
         if not self.is_on or getattr(self._is_looking, "now", False):
+            return
+        if event == "sys.settrace" and self._is_ending(threading.current_thread()):
             return
         if event in _SEARCHES:
             what = _SEARCHES[event]

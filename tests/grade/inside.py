@@ -45,7 +45,6 @@ from tests.grader import plugin, sandbox, steps  # noqa: E402
 from .guard import Watch  # noqa: E402
 
 CONTROL = "test_control"  # the names of control tests begin so
-PATIENCE = 3.0  # seconds that a test's process has beyond the time of its test
 _SWEEPS = 50
 
 
@@ -71,7 +70,7 @@ class Service:
         mock_server.MockServer = _REAL  # for the hand-ins
         _warm_up()
         sandbox.run_limited = self._watched(sandbox.run_limited)
-        self.watch = Watch(_trusted_folders())
+        self.watch = Watch(_trusted_folders(), sandbox._doomed.__contains__)
         for item in session.items:
             self.watch.remember(item.module)
         if self.settings["reopen"]:
@@ -120,7 +119,7 @@ class Service:
                 judge.close()
                 self._run_test(session, order, test, line)
             os.close(line)
-            status = _wait(child, judge, test["seconds"] + PATIENCE)
+            status = _wait(child, judge, test["seconds"])
             left = self._sweep(child)
             wire.send(judge, {"status": status, "left": left})
 

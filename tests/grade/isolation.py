@@ -15,7 +15,8 @@ from . import confine
 
 LEVELS = ("bwrap", "user", "process")
 _SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin")
-_SETTINGS = ("hosts", "nsswitch.conf", "ld.so.cache", "localtime", "ssl", "alternatives")
+_SETTINGS = ("hosts", "nsswitch.conf", "ld.so.cache", "localtime", "ssl")
+_SETTINGS += ("alternatives",)
 
 _HELD = {
     "bwrap": "each answer has a network and processes of its own, sees no file of the "

@@ -25,7 +25,10 @@ from .course import Course
 from .servers import Servers
 
 READY = 60.0  # seconds until a sandbox must have loaded the tests
-PATIENCE = 8.0  # seconds beyond the time of a test; see inside.PATIENCE, which is less
+# Seconds that the process of a test has beyond the time of its test, and the judge
+# beyond that.
+PATIENCE, MORE_PATIENCE = 3.0, 5.0
+_KILLED = 3  # so many tests, and none passed: the others would end so, too
 _OPENING = 10.0  # seconds until the process of an answer must be there
 _STARTS = 3  # of a sandbox, for one answer
 
@@ -226,18 +229,26 @@ class _Examination:
         self._process: _AnswerProcess | None = None
 
     def run(self, plan: Iterable[Test], pace: float) -> dict[int, Finding]:
-        """Run them; after a verdict that is final for all, the others are left out."""
+        """Run them. Those after a verdict that is final for all, or after tampering, are
+        left out.
+        """
         found: dict[int, Finding] = {}
-        stopped = passed = 0
+        stopped = passed = killed = 0
         for test in plan:
-            order = {"seconds": test.seconds * pace, "stopped": stopped}
+            seconds = test.seconds * pace + PATIENCE
+            order = {"seconds": seconds, "stopped": stopped}
             finding = self._run(test, {**order, "passed": passed})
             found[test.place] = finding
             if finding.result and not test.is_control:
                 passed += finding.result.passed
                 stopped += finding.result.kind == "time limit"
             stopped += finding.was_killed
-            if finding.is_final and not test.is_control:
+            killed += finding.was_killed
+            is_final = finding.is_final and not test.is_control
+            if killed == _KILLED and not passed:
+                found[test.place] = finding._replace(is_final=True)
+                break
+            if is_final or finding.tampered or _is_fooled(test, finding):
                 break
         return found
 
@@ -258,7 +269,7 @@ class _Examination:
         try:
             with theirs:
                 wire.send(self._process.channel, order, [theirs.fileno()])
-            end = self._wait(hearing, time.monotonic() + order["seconds"] + PATIENCE)
+            end = self._wait(hearing, time.monotonic() + order["seconds"] + MORE_PATIENCE)
         except OSError:
             end = None
         finally:
@@ -288,6 +299,10 @@ class _Examination:
                 if not hearing.hear():
                     poll.unregister(hearing.channel)
         return None
+
+
+def _is_fooled(test: Test, finding: Finding) -> bool:
+    return test.is_control and finding.result is not None and finding.result.passed
 
 
 class _Hearing:

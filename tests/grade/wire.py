@@ -15,7 +15,7 @@ _HEAD = struct.Struct("!I")
 
 
 class Broken(Exception):
-    """What arrived is no message, or stopped in the middle of one."""
+    """What arrived is no message."""
 
 
 def send(channel: socket.socket, message: Any, files: Sequence[int] = ()) -> None:
@@ -48,7 +48,7 @@ def _read(channel: socket.socket, size: int) -> bytes:
     while size:
         part = channel.recv(min(size, 1 << 20))
         if not part:
-            raise Broken("the end came in the middle of a message")
+            raise ConnectionError("the end came in the middle of a message")
         parts.append(part)
         size -= len(part)
     return b"".join(parts)
