@@ -29,6 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     The process that prints the summary does so too, though it runs no test.
     """
+    plugin.refuse_plugins(config)
     config.pluginmanager.register(plugin.Grading(config), "grading")
 
 

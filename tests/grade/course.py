@@ -8,6 +8,8 @@ import hashlib
 import os
 import secrets
 import shutil
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,7 +49,9 @@ class Course:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.swap = {_nonce(): _nonce() for _ in _PLACEHOLDERS}
+        self._lock = threading.Lock()
         self._seen = {path: (_look(path), _hash(path)) for path in _files()}
+        self._changed: list[tuple[float, Path]] = []
         for pattern in _COPIED:
             for path in ROOT.glob(pattern):
                 target = folder / path.relative_to(ROOT)
@@ -70,13 +74,20 @@ class Course:
             text = text.replace(placeholder, known)
         tests.write_text(text, encoding="utf-8")
 
-    def changes(self) -> list[str]:
-        """Return the files of the course that are not as they were."""
-        changed = [path for path in _files() if path not in self._seen]
-        for path, (look, digest) in self._seen.items():
-            if _look(path) != look and _hash(path) != digest:
-                changed.append(path)
-        return sorted(path.relative_to(ROOT).as_posix() for path in changed)
+    def changes(self, since: float) -> list[str]:
+        """Return the files of the course that have changed since a time (monotonic).
+
+        What is found once is told again only to those that had begun before.
+        """
+        with self._lock:
+            now = {path: _look(path) for path in _files()}
+            for path in self._seen.keys() | now.keys():
+                look, digest = self._seen.get(path, ((), ""))
+                if now.get(path, ()) != look and _hash(path) != digest:
+                    self._changed.append((time.monotonic(), path))
+                    self._seen[path] = now.get(path, ()), _hash(path)
+            found = {path for when, path in self._changed if when > since}
+        return sorted(path.relative_to(ROOT).as_posix() for path in found)
 
 
 def _nonce() -> str:
