@@ -77,7 +77,7 @@ class Watch:
             self.found.append(sentence)
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
-        if not self.is_on or getattr(self._is_looking, "now", False):
+        if getattr(self._is_looking, "now", False):
             return
         if event == "sys.settrace" and self._is_ending(threading.current_thread()):
             return
@@ -115,15 +115,13 @@ class Watch:
 
     @contextmanager
     def hand_in_runs(self) -> Iterator[None]:
-        """Watch meanwhile, and hide the code that judges."""
+        """Hide the code that judges meanwhile."""
         modules = sys.modules
         hidden = {name: modules.pop(name) for name in self._hidden if name in modules}
         main, modules["__main__"] = modules["__main__"], types.ModuleType("__main__")
-        self.is_on = True
         try:
             yield
         finally:
-            self.is_on = False
             modules.update(hidden)
             modules["__main__"] = main
 

@@ -4,10 +4,11 @@ Three kinds of processes, and only the last one ever runs a hand-in:
 
 1. The first loads Python's packages and the tests of all exercises, once. It waits for
    answers, and forks for each.
-2. The process of an answer builds the walls, waits for tests, and forks for each. It
-   ends the test's process after its time, and everything that this left behind.
-3. The process of a test gives up what is left of its rights, runs one test as pytest
-   does, and tells the judge what it found.
+2. The process of an answer builds the walls, and forks for the tests. When that process
+   ends, or the judge says so, it ends everything that was left behind.
+3. The process of the tests gives up what is left of its rights, runs tests as pytest
+   does, and tells the judge what each has found. If it ends too early, or something in
+   it runs on after a test, a fresh one takes its place.
 
 The judge (judge.py) is at the other end of every channel.
 """
@@ -23,6 +24,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 import types
 from pathlib import Path
@@ -113,15 +115,14 @@ class Service:
         files = [os.pidfd_open(os.getpid())] if hasattr(os, "pidfd_open") else []
         wire.send(judge, {"process": os.getpid()}, files)
         while message := wire.receive(judge):
-            test, (line,) = message
+            hello, (line,) = message
             child = os.fork()
             if not child:
                 judge.close()
-                self._run_test(session, order, test, line)
+                self._run_tests(session, order, line, hello["key"])
             os.close(line)
-            status = _wait(child, judge, test["seconds"])
-            left = self._sweep(child)
-            wire.send(judge, {"status": status, "left": left})
+            status = _wait(child, judge)
+            wire.send(judge, {"status": status, "left": self._sweep(child)})
 
     def _sweep(self, child: int) -> bool:
         """End what a test's process left behind; say whether there was something."""
@@ -142,47 +143,56 @@ class Service:
             return False
         return True
 
-    # --- the process of a test ---
+    # --- the process of the tests ---
 
-    def _run_test(
-        self,
-        session: pytest.Session,
-        order: dict[str, Any],
-        test: dict[str, Any],
-        line: int,
+    def _run_tests(
+        self, session: pytest.Session, order: dict[str, Any], line: int, key: str
     ) -> None:
-        """Run one test on the answer, tell the judge, and end."""
-        item, folder = session.items[test["test"]], Path(order["folder"])
+        """Run the tests that the judge names, tell it the verdicts, and end."""
+        config, items, folder = session.config, session.items[:], Path(order["folder"])
+        self._pace = order["pace"]
         self._confine(folder)
         scratch = str(folder / "scratch")
         os.environ.update(HOME=scratch, TMPDIR=scratch)
         tempfile.tempdir = scratch
         os.chdir(scratch)
-        remote.line.open(socket.socket(fileno=line), test["key"])
-        capture = session.config.pluginmanager.get_plugin("capturemanager")
+        remote.line.open(socket.socket(fileno=line), key)
+        capture = config.pluginmanager.get_plugin("capturemanager")
         capture.stop_global_capturing()
         capture.start_global_capturing()
-        config = session.config
         config.option.submission = str(folder / order["file"])
         config.invocation_params = dataclasses.replace(
             config.invocation_params, dir=folder
         )
+        for item in items:
+            vars(item.module).pop(item.originalname, None)
+        steps.log.__class__ = _log_watched_by(self.watch)
+        self.watch.install()
+        status = 1
+        while (test := remote.line.ask("next"))["test"] is not None:
+            status = self._run_test(session, items[test["test"]], test)
+            if self.watch.found or threading.active_count() > 1:
+                break  # the next test begins in a fresh process
+        os._exit(status)
+
+    def _run_test(
+        self, session: pytest.Session, item: Any, test: dict[str, Any]
+    ) -> int:
+        """Run one test; return how to end if it is the last one."""
+        config = session.config
         grading = config.pluginmanager.get_plugin("grading")
         stem = plugin.exercise_of(item.path)
         grading.stopped[stem], grading.passed[stem] = test["stopped"], test["passed"]
         _disguise(item, test["name"])
         session.items[:] = [item]
-        self._pace = order["pace"]
-        steps.log.__class__ = _log_watched_by(self.watch)
         report = _Report()
         config.pluginmanager.register(report)
-        self.watch.install()
         config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+        config.pluginmanager.unregister(report)
         self.watch.compare(item.module)
         found = {"result": report.result, "passed": report.has_passed}
         found["final"] = stem in grading.final
-        remote.line.ask("verdict", tampered=self.watch.found, **found)
-        os._exit(test["status"])
+        return remote.line.ask("verdict", tampered=self.watch.found, **found)
 
     def _confine(self, folder: Path) -> None:
         level, uid = self.settings["level"], self.settings["uid"]
@@ -250,19 +260,14 @@ def _describe(item: Any) -> dict[str, Any]:
 
 
 def _disguise(item: Any, name: str) -> None:
-    """Give a test a name that does not tell which one it is, nor if it is a control.
-
-    All other tests of its file go.
-    """
-    function, module = item.obj, vars(item.module)
+    """Give a test a name that does not tell which one it is, nor if it is a control."""
+    function = item.obj
     code = function.__code__.replace(co_name=name, co_qualname=name, co_firstlineno=1)
     twin = types.FunctionType(
-        code, module, name, function.__defaults__, function.__closure__
+        code, vars(item.module), name, function.__defaults__, function.__closure__
     )
     twin.__dict__.update(function.__dict__)
     twin.__kwdefaults__, twin.__doc__ = function.__kwdefaults__, name
-    for other in [one for one in module if one.startswith("test_")]:
-        del module[other]
     item.obj, item.name, item.originalname = twin, name, name
     item._nodeid = f"tests::{name}"
 
@@ -287,35 +292,28 @@ def _trusted_folders() -> list[str]:
     return [f"{folder}{os.sep}" for folder in sys.path if os.path.isdir(folder)]
 
 
-def _wait(child: int, judge: socket.socket, seconds: float) -> int | None:
-    """Return how a process ended; None if it had to be ended after the seconds.
+def _wait(child: int, judge: socket.socket) -> int:
+    """Return how a process ended, by itself or because the judge wanted it.
 
     Ends this process as well if the judge has gone.
     """
-    end = time.monotonic() + seconds
     poll = select.poll()
-    poll.register(judge, select.POLLHUP)
+    poll.register(judge, select.POLLIN)
     handle = os.pidfd_open(child) if hasattr(os, "pidfd_open") else -1
     if handle >= 0:
         poll.register(handle, select.POLLIN)
-    is_ended = False
-    while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        left = end - time.monotonic()
-        if done or left <= 0:
-            break
-        events = poll.poll(1000 * left if handle >= 0 else 5)
+    while not (found := os.waitpid(child, os.WNOHANG))[0]:
+        events = poll.poll(None if handle >= 0 else 5)
         if any(one == judge.fileno() for one, _ in events):
-            is_ended = True
+            wants_more = wire.receive(judge) is not None
+            os.kill(child, signal.SIGKILL)
+            found = os.waitpid(child, 0)
+            if not wants_more:
+                os._exit(0)
             break
-    if not done:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
     if handle >= 0:
         os.close(handle)
-    if is_ended:
-        os._exit(0)
-    return os.waitstatus_to_exitcode(status) if done else None
+    return os.waitstatus_to_exitcode(found[1])
 
 
 def _end_all() -> bool:

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -161,9 +162,9 @@ class Sandbox:
         if self._uid:
             os.chown(scratch, self._uid, self._uid)
         order = {"folder": str(folder), "file": name, "pace": pace, "preload": preload}
-        examination = _Examination(self, order)
+        examination = _Examination(self, order, plan)
         try:
-            return examination.run(plan, pace)
+            return examination.run()
         finally:
             examination.close()
             shutil.rmtree(folder, ignore_errors=True)
@@ -224,81 +225,102 @@ class _AnswerProcess:
 class _Examination:
     """The tests of one answer, one after the other."""
 
-    def __init__(self, sandbox: Sandbox, order: dict[str, Any]) -> None:
-        self._sandbox, self._order = sandbox, order
+    def __init__(
+        self, sandbox: Sandbox, order: dict[str, Any], plan: Iterable[Test]
+    ) -> None:
+        self._sandbox, self._order, self._waiting = sandbox, order, deque(plan)
         self._process: _AnswerProcess | None = None
+        self._stopped = self._passed = self._killed = 0
+        self.found: dict[int, Finding] = {}
 
-    def run(self, plan: Iterable[Test], pace: float) -> dict[int, Finding]:
-        """Run them. Those after a verdict that is final for all, or after tampering, are
-        left out.
+    def run(self) -> dict[int, Finding]:
+        """Run the tests. Those after a verdict that is final for all, or after
+        tampering, are left out.
         """
-        found: dict[int, Finding] = {}
-        stopped = passed = killed = 0
-        for test in plan:
-            seconds = test.seconds * pace + PATIENCE
-            order = {"seconds": seconds, "stopped": stopped}
-            finding = self._run(test, {**order, "passed": passed})
-            found[test.place] = finding
-            if finding.result and not test.is_control:
-                passed += finding.result.passed
-                stopped += finding.result.kind == "time limit"
-            stopped += finding.was_killed
-            killed += finding.was_killed
-            is_final = finding.is_final and not test.is_control
-            if killed == _KILLED and not passed:
-                found[test.place] = finding._replace(is_final=True)
-                break
-            if is_final or finding.tampered or _is_fooled(test, finding):
-                break
-        return found
+        failures = 0
+        while self._waiting and failures < _STARTS:
+            before = len(self._waiting)
+            self._run_in_one_process()
+            failures = failures + 1 if len(self._waiting) == before else 0
+        return self.found
 
     def close(self) -> None:
         """Let the process of the answer end."""
         if self._process:
             self._process.close()
+            self._process = None
 
-    def _run(self, test: Test, order: dict[str, Any]) -> Finding:
+    def next(self) -> tuple[Test, dict[str, Any]] | None:
+        """Take the next test; return it with what its process is told about it."""
+        if not self._waiting:
+            return None
+        test, name = self._waiting.popleft(), f"t{secrets.token_hex(4)}"
+        order = {"test": test.place, "name": name}
+        return test, order | {"stopped": self._stopped, "passed": self._passed}
+
+    def seconds(self, test: Test) -> float:
+        """Return how long the process of a test may take for it."""
+        return test.seconds * self._order["pace"] + PATIENCE
+
+    def servers(self, test: Test) -> Servers:
+        """Return the servers for a test."""
+        return Servers(self._sandbox.swap if test.is_control else {})
+
+    def keep(self, test: Test, finding: Finding) -> None:
+        """Keep what came of a test, and see whether there is a point in going on."""
+        if finding.result and not test.is_control:
+            self._passed += finding.result.passed
+            self._stopped += finding.result.kind == "time limit"
+        self._killed += finding.was_killed
+        if self._killed == _KILLED and not self._passed:
+            finding = finding._replace(is_final=True)
+        self.found[test.place] = finding
+        is_final = finding.is_final and not (test.is_control and finding.result)
+        if is_final or finding.tampered or _is_fooled(test, finding):
+            self._waiting.clear()
+
+    def _run_in_one_process(self) -> None:
+        """Run tests until none is left, or their process ends."""
         if self._process is None:
             self._process = self._sandbox.begin(self._order)
         ours, theirs = socket.socketpair()
-        key, status = secrets.token_hex(16), 3 + secrets.randbelow(200)
-        title = f"t{secrets.token_hex(4)}"
-        order |= {"test": test.place, "name": title, "key": key, "status": status}
-        servers = Servers(self._sandbox.swap if test.is_control else {})
-        hearing = _Hearing(ours, key, servers)
+        hearing = _Hearing(ours, self)
         try:
             with theirs:
-                wire.send(self._process.channel, order, [theirs.fileno()])
-            end = self._wait(hearing, time.monotonic() + order["seconds"] + MORE_PATIENCE)
+                hello = {"key": hearing.key}
+                wire.send(self._process.channel, hello, [theirs.fileno()])
+            end = self._wait(hearing)
         except OSError:
             end = None
         finally:
-            servers.stop()
             ours.close()
+        hearing.close(end)
         if end is None:
             self._process.kill()
             self._process = None
-            return hearing.finding(None, was_killed=True)
-        is_ours = end["status"] == status
-        finding = hearing.finding(title if is_ours else None, end["status"] is None)
-        return finding._replace(has_left_processes=end["left"])
 
-    def _wait(self, hearing: "_Hearing", end: float) -> dict[str, Any] | None:
-        """Serve a test until its process has ended; return how, None if it does not."""
+    def _wait(self, hearing: "_Hearing") -> dict[str, Any] | None:
+        """Serve tests until their process has ended; return how, None if it does
+        not.
+        """
         assert self._process
         poll, control = select.poll(), self._process.channel
         for one in (hearing.channel, control):
             poll.register(one, select.POLLIN)
-        while (left := end - time.monotonic()) > 0:
-            for number, _ in poll.poll(1000 * left):
-                if number == control.fileno():
-                    with contextlib.suppress(wire.Broken):
-                        message = wire.receive(control)
-                        return message[0] if message else None
+        while True:
+            left = hearing.deadline - time.monotonic()
+            if left <= 0:
+                if hearing.was_killed:
                     return None
+                hearing.was_killed = True
+                hearing.deadline += MORE_PATIENCE
+                wire.send(control, "end it")
+            for number, _ in poll.poll(max(1000 * left, 0)):
+                if number == control.fileno():
+                    message = wire.receive(control)
+                    return message[0] if message else None
                 if not hearing.hear():
                     poll.unregister(hearing.channel)
-        return None
 
 
 def _is_fooled(test: Test, finding: Finding) -> bool:
@@ -306,12 +328,23 @@ def _is_fooled(test: Test, finding: Finding) -> bool:
 
 
 class _Hearing:
-    """What the process of one test says."""
+    """What one process of tests says.
 
-    def __init__(self, channel: socket.socket, key: str, servers: Servers) -> None:
+    key: what the process has to say in its next message. deadline: when it must have
+        come on, as time.monotonic counts.
+    """
+
+    def __init__(self, channel: socket.socket, examination: _Examination) -> None:
         channel.settimeout(2.0)  # for the rest of a message that has begun
-        self.channel, self._key, self._servers = channel, key, servers
+        self.channel, self._examination = channel, examination
+        self.key = secrets.token_hex(16)
+        self.deadline = time.monotonic() + _OPENING
+        self.was_killed = False
+        self._test: Test | None = None  # the one that runs
+        self._name = ""
+        self._servers = Servers({})
         self._verdict: dict[str, Any] | None = None
+        self._status = -1  # how the process must end if that was its last test
         self._tampered: list[str] = []
 
     def hear(self) -> bool:
@@ -322,15 +355,9 @@ class _Hearing:
             if message is None:
                 return False
             order, files = message
-            if order["key"] != self._key:
+            if order["key"] != self.key:
                 raise wire.Broken("another key")
-            if order["do"] == "verdict":
-                self._tampered += [str(one)[:200] for one in order["tampered"]][:9]
-                self._verdict = order
-                answer: dict[str, Any] = {"value": None}
-            else:
-                answer = self._servers.answer(order, files)
-            wire.send(self.channel, answer)
+            wire.send(self.channel, self._answer(order, files))
         except (wire.Broken, KeyError, TypeError):
             self._tampered.append("it sent the judge a message of its own")
             return False
@@ -341,25 +368,62 @@ class _Hearing:
                 os.close(one)
         return True
 
-    def finding(self, title: str | None, was_killed: bool) -> Finding:
-        """Return what came of the test.
+    def _answer(self, order: dict[str, Any], files: list[int]) -> dict[str, Any]:
+        if order["do"] not in ("next", "verdict"):
+            return self._servers.answer(order, files)
+        self.key = secrets.token_hex(16)
+        if order["do"] == "verdict":
+            self._tampered += [str(one)[:200] for one in order["tampered"]][:9]
+            self._verdict, self._status = order, 3 + secrets.randbelow(200)
+            return {"value": self._status, "key": self.key}
+        self._conclude(is_in_order=True)
+        told: dict[str, Any] = {"test": None}
+        if following := self._examination.next():
+            self._test, told = following
+            self._name = told["name"]
+            self._servers = self._examination.servers(self._test)
+            self.deadline = time.monotonic() + self._examination.seconds(self._test)
+        return {"value": told, "key": self.key}
 
-        title: what the sandbox called the test; None if its process ended in a way that
-            is not ours, so that its verdict does not count.
+    def close(self, end: dict[str, Any] | None) -> None:
+        """Hear that the process has ended so; None if it had to be given up."""
+        is_in_order = end is not None and end["status"] == self._status
+        self._conclude(is_in_order, bool(end and end["left"]))
+
+    def _conclude(self, is_in_order: bool, has_left: bool = False) -> None:
+        """Let the examination keep what came of the test that ran.
+
+        is_in_order: whether its process did after it what ours do. has_left: whether
+            there were processes left of it.
         """
+        if self._test is None:
+            return
         finding = Finding(
-            None, self._servers.requests, tuple(self._tampered), was_killed=was_killed
+            None,
+            self._servers.requests,
+            tuple(self._tampered),
+            has_left,
+            self.was_killed,
         )
-        if not self._verdict or title is None:
-            return finding
-        try:
-            result = Result.from_json(self._verdict["result"])
-            has_passed = result.passed is True and self._verdict["passed"] is True
-            result = _clean(result)._replace(passed=has_passed, title=title)
-            is_final = self._verdict["final"] is True
-            return finding._replace(result=result, is_final=is_final)
-        except (ValueError, TypeError, KeyError, RecursionError):
-            return finding
+        if is_in_order and self._verdict:
+            finding = _understood(finding, self._verdict, self._name)
+        self._servers.stop()
+        test, self._test, self._verdict = self._test, None, None
+        self._examination.keep(test, finding)
+
+
+def _understood(finding: Finding, verdict: dict[str, Any], name: str) -> Finding:
+    """Return a finding with the result that a verdict has, if there is one.
+
+    name: what the sandbox called the test.
+    """
+    try:
+        result = Result.from_json(verdict["result"])
+        has_passed = result.passed is True and verdict["passed"] is True
+        result = _clean(result)._replace(passed=has_passed, title=name)
+        return finding._replace(result=result, is_final=verdict["final"] is True)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return finding
 
 
 def _clean(result: Result) -> Result:

@@ -20,7 +20,7 @@ _ERRORS["TimeoutError"] = TimeoutError
 
 
 class Line:
-    """The way to the judge; there is one for a test, and it takes turns."""
+    """The way to the judge; whoever uses it takes turns."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -39,6 +39,7 @@ class Line:
             answer = wire.receive(self._channel)
         if answer is None:
             raise ConnectionError("the judge has gone")
+        self._key = answer[0].get("key", self._key)
         if "error" in answer[0]:
             kind, text = answer[0]["error"]
             raise _ERRORS.get(kind, RuntimeError)(text)
