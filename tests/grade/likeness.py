@@ -11,16 +11,25 @@ from pathlib import Path
 
 from lessons.course.exercises import ROOT, find_exercise
 
+from .parsing import one_at_a_time
+
+_LARGE = 200_000  # bytes: nobody writes so much
 _SMALL = 25  # nodes: anybody writes a function of so few in the same way
 
 
 def sentence(stem: str, text: bytes, is_notebook: bool) -> str:
     """Return why a person should look at an answer, "" if there is no likeness."""
-    try:
-        own = _shapes(_code(text, is_notebook))
-    except (SyntaxError, ValueError, KeyError, TypeError, RecursionError):
+    if len(text) > _LARGE:
         return ""
-    for name, known in _known(stem).items():
+    with one_at_a_time:
+        try:
+            own = _shapes(_code(text, is_notebook))
+        except (SyntaxError, ValueError, KeyError, TypeError):
+            return ""
+        except (RecursionError, MemoryError):  # nested without end
+            return ""
+        files = _known(stem)
+    for name, known in files.items():
         if own and own <= known:
             return f"it is equal to {name}, apart from names"
     return ""

@@ -8,6 +8,8 @@ from typing import Any
 from mock_server import MockServer, fault
 from mock_server.records import Record
 
+from .parsing import one_at_a_time
+
 MOST_SERVERS = 20  # of one test
 MOST_WAIT = 5.0  # seconds
 
@@ -106,7 +108,8 @@ class Servers:
         return None
 
     def _faults(self, order: Mapping[str, Any]) -> list[fault.Fault]:
-        return [fault.parse(self._swapped(text)) for text in order["faults"]]
+        with one_at_a_time:
+            return [fault.parse(self._swapped(text)) for text in order["faults"]]
 
     def _swapped(self, text: str) -> str:
         for known, other in self._swap.items():
