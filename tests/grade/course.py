@@ -57,7 +57,9 @@ class Course:
                 target = folder / path.relative_to(ROOT)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target)
-        (folder / "tests" / "grade" / "__init__.py").touch()
+        package = folder / "tests" / "grade" / "__init__.py"
+        package.parent.mkdir(parents=True, exist_ok=True)
+        package.touch()
         for exercise in find_exercises():
             target = folder / exercise.tests.relative_to(ROOT)
             if target.exists():

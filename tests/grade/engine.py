@@ -32,7 +32,7 @@ if sys.platform == "win32":
 
 from . import isolation, likeness
 from .course import Course
-from .judge import Finding, Sandbox, Test
+from .judge import Finding, PlannedTest, Sandbox
 from .selftest import complaints
 
 MOST_BYTES = 4 << 20  # of a hand-in
@@ -58,7 +58,7 @@ class Verdict(NamedTuple):
 class _Plan(NamedTuple):
     """The tests of an exercise, and how many requests the reference made in each."""
 
-    tests: list[Test]
+    tests: list[PlannedTest]
     requests: dict[int, int]
 
 
@@ -170,6 +170,13 @@ class Engine:
             look.append(f"meanwhile the course was changed: {', '.join(changed[:5])}")
         return Verdict(results, tuple(look), time.monotonic() - begin)
 
+    def names(self, exercise: str) -> list[str]:
+        """Return the names of the tests of an exercise, in the order of the results."""
+        stem = find_exercise(exercise).stem
+        with self._sandbox() as sandbox:
+            tests = self._plan(stem, sandbox).tests
+        return [test.name for test in tests if not test.is_control]
+
     def _run(
         self,
         sandbox: Sandbox,
@@ -249,7 +256,7 @@ class _Borrowed:
         self._give(self._sandbox)
 
 
-def _is_as_planned(test: Test, found: dict[int, Finding]) -> bool:
+def _is_as_planned(test: PlannedTest, found: dict[int, Finding]) -> bool:
     """Say whether the reference passes a test, or fails a control test, untampered."""
     finding = found.get(test.place)
     if finding is None or finding.result is None or finding.tampered:
@@ -265,15 +272,18 @@ def _read(path: Path) -> tuple[bytes, str]:
         if path.is_symlink():
             return b"", "the hand-in is a link; only a file itself is graded"
         return b"", f"the file cannot be read: {error.strerror}"
-    with open(handle, "rb") as file:
+    try:
         about = os.fstat(handle)
         if not stat.S_ISREG(about.st_mode):
             return b"", "the hand-in is no file"
-        if about.st_nlink > 1:
-            return b"", "the hand-in is a link; only a file itself is graded"
         if about.st_size > MOST_BYTES:
             return b"", f"the file is larger than {MOST_BYTES >> 20} MiB"
-        return file.read(MOST_BYTES), ""
+        with open(handle, "rb", closefd=False) as file:
+            return file.read(MOST_BYTES), ""
+    except OSError as error:
+        return b"", f"the file cannot be read: {error.strerror}"
+    finally:
+        os.close(handle)
 
 
 def _judge(plan: _Plan, found: dict[int, Finding]) -> tuple[list[Result], list[str]]:
@@ -323,7 +333,7 @@ _LOOKS = {
 }
 
 
-def _result(test: Test, finding: Finding, requests: int) -> Result:
+def _result(test: PlannedTest, finding: Finding, requests: int) -> Result:
     """Return the result of a test: the plan's facts, and the sandbox's words."""
     known, said = test.result, finding.result
     if said is None:

@@ -42,6 +42,7 @@ from . import confine, remote, wire
 _REAL = mock_server.MockServer
 mock_server.MockServer = remote.RemoteServer
 
+from lessons.course import submission  # noqa: E402
 from tests.grader import plugin, sandbox, steps  # noqa: E402
 
 from .guard import Watch  # noqa: E402
@@ -60,15 +61,15 @@ class Service:
 
     def pytest_addoption(self, parser: pytest.Parser) -> None:
         """Add --submission."""
-        plugin.add_options(parser)
+        submission.pytest_addoption(parser)
 
     def pytest_configure(self, config: pytest.Config) -> None:
         """Let the exercises be graded."""
         config.pluginmanager.register(plugin.Grading(config), "grading")
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        """Serve answers, in place of running the tests on one."""
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """Serve answers, in place of running the tests on one, and end."""
         mock_server.MockServer = _REAL  # for the hand-ins
         _warm_up()
         sandbox.run_limited = self._watched(sandbox.run_limited)
@@ -90,7 +91,7 @@ class Service:
             if not os.fork():
                 _run_and_end(self._serve_answer, session, order, files[0])
             os.close(files[0])
-        return True
+        os._exit(0)  # all that pytest would still do is for its own reports
 
     # --- the process of an answer ---
 

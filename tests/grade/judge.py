@@ -34,7 +34,7 @@ _OPENING = 10.0  # seconds until the process of an answer must be there
 _STARTS = 3  # of a sandbox, for one answer
 
 
-class Test(NamedTuple):
+class PlannedTest(NamedTuple):
     """A test of the plan, as it was before any hand-in ran.
 
     place: its number in the sandbox. result: what is known of it; see _describe in
@@ -78,7 +78,7 @@ class Sandbox:
         self._work.chmod(0o755)
         self._log = base / f"sandbox{slot}.log"
         self._process: subprocess.Popen[bytes] | None = None
-        self.tests: list[Test] = []
+        self.tests: list[PlannedTest] = []
 
     def start(self) -> None:
         """Start it. Raises Mistake, with its last words, if that does not work."""
@@ -119,7 +119,7 @@ class Sandbox:
             )
         ours.settimeout(None)
         self.tests = [
-            Test(
+            PlannedTest(
                 place,
                 one["name"],
                 Result.from_json(one["result"]),
@@ -144,7 +144,7 @@ class Sandbox:
         self,
         name: str,
         text: bytes,
-        plan: Iterable[Test],
+        plan: Iterable[PlannedTest],
         pace: float,
         preload: list[str],
     ) -> dict[int, Finding]:
@@ -226,7 +226,7 @@ class _Examination:
     """The tests of one answer, one after the other."""
 
     def __init__(
-        self, sandbox: Sandbox, order: dict[str, Any], plan: Iterable[Test]
+        self, sandbox: Sandbox, order: dict[str, Any], plan: Iterable[PlannedTest]
     ) -> None:
         self._sandbox, self._order, self._waiting = sandbox, order, deque(plan)
         self._process: _AnswerProcess | None = None
@@ -250,7 +250,7 @@ class _Examination:
             self._process.close()
             self._process = None
 
-    def next(self) -> tuple[Test, dict[str, Any]] | None:
+    def next(self) -> tuple[PlannedTest, dict[str, Any]] | None:
         """Take the next test; return it with what its process is told about it."""
         if not self._waiting:
             return None
@@ -258,15 +258,15 @@ class _Examination:
         order = {"test": test.place, "name": name}
         return test, order | {"stopped": self._stopped, "passed": self._passed}
 
-    def seconds(self, test: Test) -> float:
+    def seconds(self, test: PlannedTest) -> float:
         """Return how long the process of a test may take for it."""
         return test.seconds * self._order["pace"] + PATIENCE
 
-    def servers(self, test: Test) -> Servers:
+    def servers(self, test: PlannedTest) -> Servers:
         """Return the servers for a test."""
         return Servers(self._sandbox.swap if test.is_control else {})
 
-    def keep(self, test: Test, finding: Finding) -> None:
+    def keep(self, test: PlannedTest, finding: Finding) -> None:
         """Keep what came of a test, and see whether there is a point in going on."""
         if finding.result and not test.is_control:
             self._passed += finding.result.passed
@@ -323,7 +323,7 @@ class _Examination:
                     poll.unregister(hearing.channel)
 
 
-def _is_fooled(test: Test, finding: Finding) -> bool:
+def _is_fooled(test: PlannedTest, finding: Finding) -> bool:
     return test.is_control and finding.result is not None and finding.result.passed
 
 
@@ -340,7 +340,7 @@ class _Hearing:
         self.key = secrets.token_hex(16)
         self.deadline = time.monotonic() + _OPENING
         self.was_killed = False
-        self._test: Test | None = None  # the one that runs
+        self._test: PlannedTest | None = None  # the one that runs
         self._name = ""
         self._servers = Servers({})
         self._verdict: dict[str, Any] | None = None

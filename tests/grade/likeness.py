@@ -88,5 +88,5 @@ def _shape(function: ast.AST) -> str:
         elif isinstance(node, ast.arg):
             parts.append(names.setdefault(node.arg, f"name{len(names)}"))
         elif isinstance(node, ast.Attribute):
-            parts.append(node.attr)
+            parts.append(names.setdefault(node.attr, f"name{len(names)}"))
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()

@@ -1,6 +1,6 @@
 """The pytest plugin that grades.
 
-It has the option `--submission`, gives each test of tests/exercises its answer, its
+It knows the option `--submission`, gives each test of tests/exercises its answer, its
 server and its points, runs it within limits, and reports a Result for it.
 """
 
@@ -21,7 +21,6 @@ from mock_server import MockServer
 
 from lessons.course.exercises import ROOT
 from lessons.course.results import BORROWED, BROKEN, Result, explain, render, tally
-from lessons.course.submission import pytest_addoption as add_options
 
 from . import sandbox
 from .answer import Answer, find
@@ -67,8 +66,8 @@ def refuse_plugins(config: pytest.Config) -> None:
         if folder == Path(file).resolve().parent:
             name = Path(file).name
             raise pytest.UsageError(
-                f"--submission: pytest has read the {name} of the hand-in, so nothing it "
-                f"says counts; move that file away, or write --submission={path}"
+                f"--submission: pytest has read the {name} of the hand-in, so nothing "
+                f"it says counts; move that file away, or write --submission={path}"
             )
     plugins = os.environ.get("PYTEST_PLUGINS")
     if plugins or re.search(r"(^|\s)-p", os.environ.get("PYTEST_ADDOPTS", "")):
