@@ -199,11 +199,11 @@ class Service:
         level, uid = self.settings["level"], self.settings["uid"]
         os.setsid()
         confine.limit_resources(counts_processes=level != "process")
-        if level == "user":
-            confine.become(uid)
         if sys.platform == "linux":
             readable = [Path(one) for one in self.settings["readable"]]
             confine.hide_files([*readable, folder], [folder / "scratch"])
+        if level == "user":  # now, since another user may not reach all these folders
+            confine.become(uid)
 
     def _watched(self, run_limited: Any) -> Any:
         """Return run_limited so that it watches the hand-in meanwhile."""

@@ -134,10 +134,13 @@ def command(level: str, course: Path, work: Path, channel: int) -> list[str]:
 
 def environment(course: Path) -> dict[str, str]:
     """Return the environment of a sandbox: nothing of the caller's."""
+    packages = [one for one in find_python().modules if one.endswith("-packages")]
     return {
         "PATH": "/usr/bin:/bin",
         "LANG": "C.UTF-8",
-        "PYTHONPATH": os.pathsep.join([str(course), str(course / "lessons")]),
+        "PYTHONPATH": os.pathsep.join(
+            [str(course), str(course / "lessons"), *packages]
+        ),
         "PYTHONUTF8": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
