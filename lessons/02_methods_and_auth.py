@@ -41,13 +41,10 @@ from typing import Any
 import requests
 from endpoint import bypass_proxy_for_loopback, run_main
 from mock_server import MockServer, fault
+from requests.exceptions import ChunkedEncodingError
 
 TIMEOUT = 5.0  # seconds
-NO_REPLY = (
-    requests.ConnectionError,
-    requests.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-)
+NO_REPLY = (requests.ConnectionError, requests.Timeout, ChunkedEncodingError)
 
 
 def read_key(name: str) -> str:

@@ -2,10 +2,9 @@
 
 Repeat a call that failed, where that can help, and wait the right time before.
 
-A server breaks every request in the same way. The table compares the decorator of many
-tutorials with retry_on_error: how often each sent the request, what it raised, and the
-waits (noted down, not waited for). Then both meet two broken connections under asyncio.
-It takes two seconds, and shows robust_client/retry.py:
+A server breaks every request in one way. The table compares the decorator of many
+tutorials with retry_on_error (robust_client/retry.py): how often each sent the request,
+what it raised, and the waits, which nobody waits for. It takes two seconds:
 python lessons/06_retry_decorator.py
 
 Sample run:
@@ -79,7 +78,7 @@ def tutorial_retry(
             for _ in range(max_retries):  # 0 means no call, and raise None
                 try:
                     return function(*args, **kwargs)  # a coroutine fails later
-                except exceptions as error:  # also where no retry can help
+                except exceptions as error:  # also where no retry helps
                     last_error = error
                     time.sleep(pause)  # whatever Retry-After says
             raise last_error
@@ -117,17 +116,17 @@ def show_calls(server: MockServer) -> None:
     print(f"\n{'':<27} tutorial_retry    retry_on_error         waits (s)")
     with OpenAIClient(*address) as plain, RobustAPIClient(*address, retry=retry) as own:
         ask_in_vain = functools.partial(tutorial_retry()(ask_plain), plain)
-        ask = functools.partial(own.chat_completion, QUESTION)
         for trouble in TROUBLES:
             waits.clear()
             first = outcome(server, trouble, ask_in_vain)
-            second = outcome(server, trouble, ask)
+            second = outcome(server, trouble, lambda: own.chat_completion(QUESTION))
             shown = " ".join(f"{wait:.1f}" for wait in waits)
             print(f"{trouble!s:<27} {first:<17} {second:<22} {shown}".rstrip())
 
 
-async def show_async(server: MockServer, retry: Function) -> None:
+async def show_async(server: MockServer, name: str, retry: Function) -> None:
     """Break the first two connections of a function under asyncio."""
+    print("\nunder asyncio,", name)
     server.reset()
     server.script(fault.drop("rst"), fault.drop("fin"))
     async with httpx.AsyncClient(timeout=5) as http:
@@ -151,12 +150,10 @@ def main() -> None:
         except APIError as error:
             sys.exit(f"{type(error).__name__}: {error}")
         show_calls(server)
-        broken = httpx.TransportError
-        print("\nunder asyncio, tutorial_retry")
-        asyncio.run(show_async(server, tutorial_retry(exceptions=broken)))
-        print("\nunder asyncio, retry_on_error")
-        patient = retry_on_error(initial_delay=0.02, exceptions=broken)
-        asyncio.run(show_async(server, patient))
+        retry = tutorial_retry(exceptions=httpx.TransportError)
+        asyncio.run(show_async(server, "tutorial_retry", retry))
+        retry = retry_on_error(initial_delay=0.02, exceptions=httpx.TransportError)
+        asyncio.run(show_async(server, "retry_on_error", retry))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,11 @@
 server's records.
 """
 
+import copy
 import io
 import logging
 import math
+from collections import Counter
 from collections.abc import Iterable
 
 from matplotlib import style
@@ -33,6 +35,9 @@ COLOURS = {
 }
 SIGNS = {BROKEN: "×", OPEN: "▸"}  # noqa: RUF001
 WAITING, RECEIVING = "thin: waiting for the first byte", "thick: receiving the body"
+FIRST_BYTE = "tick: the first byte"
+# How high a bar is, in rows. A thin one is as thick as its sample in the legend.
+THIN, THICK = 0.13, 0.8
 # from here on bars are thinner and labels fewer; beyond twice as many, rows shrink
 MANY = 25
 
@@ -40,7 +45,7 @@ MANY = 25
 class Timeline(Figure):
     """A matplotlib Figure that a notebook shows as a picture, without pyplot."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, alt: str) -> None:
         row = (
             0.27
             if count <= MANY
@@ -53,14 +58,15 @@ class Timeline(Figure):
             layout="constrained",
             facecolor="white",
         )
-        self.count = count
+        self.count, self.alt = count, alt
 
     def __repr__(self) -> str:
         return f"<timeline of {self.count} request{'' if self.count == 1 else 's'}>"
 
-    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
-        """Return the picture for a notebook: twice the pixels of the place it takes,
-        few colours, and so few bytes.
+    def _repr_png_(self) -> tuple[bytes, dict[str, int | str]]:
+        """Return the picture for a notebook, with its size and its alt text.
+
+        It has twice the pixels of the place it takes, few colours, and so few bytes.
         """
         drawn, small = io.BytesIO(), io.BytesIO()
         self.savefig(drawn, format="png", dpi=200, facecolor="white")
@@ -71,6 +77,7 @@ class Timeline(Figure):
         return small.getvalue(), {
             "width": picture.width // 2,
             "height": picture.height // 2,
+            "alt": self.alt,
         }
 
 
@@ -93,10 +100,13 @@ def draw_timeline(records: Iterable[Record], title: str | None = None) -> Figure
 
     A bar is thin while the client waits for the first byte of the reply, and thick
     while it receives the body. A request that is still open is drawn up to the last
-    moment in the records. A notebook shows the picture if the call is the last line of
-    a cell, with no semicolon after it. Raises ValueError if there are no records.
+    moment in the records, which are taken as they are now.
+
+    A notebook shows the picture if the call is the last line of a cell, with no
+    semicolon after it. Raises ValueError if there are no records.
     """
-    records = list(records)
+    # The server may go on writing into its own.
+    records = [copy.copy(record) for record in records]
     if not records:
         raise ValueError(
             "there are no records to draw yet: send a request to the server first"
@@ -104,20 +114,29 @@ def draw_timeline(records: Iterable[Record], title: str | None = None) -> Figure
     with style.context(
         "default"
     ):  # dark on white, also where the notebook's own style is another one
-        figure = Timeline(len(records))
+        title = title or "Requests, as the server saw them"
+        figure = Timeline(len(records), _describe(records, title))
         axes = figure.subplots()
         _draw_bars(axes, records)
         _label_rows(axes, records)
-        axes.set_title(
-            title or "Requests, as the server saw them", loc="left", parse_math=False
-        )
-        axes.set_xlabel("seconds since the first request")
+        axes.set_title(title, loc="left", parse_math=False)
+        axes.set_xlabel("seconds since the first request; rows in order of arrival")
         axes.grid(axis="x", color="#dddddd")
         axes.set_axisbelow(True)
         axes.spines[["top", "left", "right"]].set_visible(False)
         _add_legend(figure, records)
         figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)  # inches
     return figure
+
+
+def _describe(records: list[Record], title: str) -> str:
+    """Return what the picture shows, in a sentence for those who cannot see it."""
+    counts = Counter(outcome(record) for record in records)
+    parts = [f"{counts[name]} {name}" for name in COLOURS if counts[name]]
+    requests = f"{len(records)} request{'' if len(records) == 1 else 's'}"
+    return (
+        f"{title}: a time axis with a bar for each of {requests}; {', '.join(parts)}."
+    )
 
 
 def _draw_bars(axes: Axes, records: list[Record]) -> None:
@@ -144,7 +163,7 @@ def _draw_bars(axes: Axes, records: list[Record]) -> None:
         range(len(records)),
         widths,
         left=begins,
-        height=0.3,
+        height=THIN,
         color=colours,
         label=WAITING,
     )
@@ -157,11 +176,12 @@ def _draw_bars(axes: Axes, records: list[Record]) -> None:
         answered,
         widths,
         left=lefts,
-        height=0.8,
+        height=THICK,
         color=colours_of_answered,
         label=RECEIVING,
     )
-    tops, bottoms = [row - 0.4 for row in answered], [row + 0.4 for row in answered]
+    tops = [row - THICK / 2 for row in answered]
+    bottoms = [row + THICK / 2 for row in answered]
     axes.vlines(
         lefts, tops, bottoms, colors=colours_of_answered, linewidth=1.5
     )  # to be seen however short the body is
@@ -174,7 +194,7 @@ def _draw_bars(axes: Axes, records: list[Record]) -> None:
                 textcoords="offset points",
                 va="center_baseline",
             )
-    axes.set_xlim(0, (last - start or 0.001) * 1.05)
+    axes.set_xlim(0, (last - start or 0.001) * 1.08)
     axes.set_ylim(
         len(records) - 0.4, -_head(records) - 0.5
     )  # from bottom to top: the first request is on top
@@ -202,12 +222,10 @@ def _label_rows(axes: Axes, records: list[Record]) -> None:
     which = [f"{'n':>{digits}}  conn  request"]
     for row in rows:
         record = records[row]
-        which.append(
-            _shorten(
-                f"{record.n:>{digits}}  #{record.connection:<3}  {record.request}", 36
-            )
-        )
-    result = ["status" if told else "", *(_result(records[row]) for row in told)]
+        place = f"{record.n:>{digits}}  #{record.connection:<3}  "
+        which.append(place + _shorten(record.request, 36 - len(place)))
+    result = ["status" if told else ""]
+    result += [_result(records[row], is_many) for row in told]
     size = 7 if is_many else 8  # points
     right = axes.secondary_yaxis("right")
     axes.set_yticks(
@@ -227,12 +245,13 @@ def _label_rows(axes: Axes, records: list[Record]) -> None:
         parse_math=False,
         fontsize=size,
         family="monospace",
+        linespacing=1.1,
     )
     right.tick_params(axis="y", length=0)
     right.spines["right"].set_visible(False)
 
 
-def _result(record: Record) -> str:
+def _result(record: Record, in_one_line: bool) -> str:
     """Return status, end and fault of a request, as far as they say something."""
     status = str(record.status or "")
     end = {
@@ -241,21 +260,38 @@ def _result(record: Record) -> str:
         "server-stopped": "server-stopped",
     }.get(record.end, "")
     fault = "" if record.fault.startswith("status(") else record.fault
-    return _shorten(" · ".join(part for part in (status, end, fault) if part), 32)
+    result = " · ".join(part for part in (status, end, fault) if part)
+    if len(result) > 32 and not in_one_line and result != fault:
+        before = result.removesuffix(f" · {fault}")
+        return f"{before}\n{_shorten(fault, 40)}"
+    return _shorten(result, 40)
 
 
 def _shorten(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
+    """Return a text without its middle, if it is too long.
+
+    Requests for several pages differ in their ends.
+    """
+    if len(text) <= length:
+        return text
+    head = length // 2
+    return text[:head] + "…" + text[head + 1 - length :]
 
 
 def _add_legend(figure: Figure, records: list[Record]) -> None:
     outcomes = {outcome(record) for record in records}
     shown = [
-        Patch(color=COLOURS[name], label=name) for name in COLOURS if name in outcomes
+        Patch(color=COLOURS[name], label=f"{SIGNS.get(name, '')} {name}".strip())
+        for name in COLOURS
+        if name in outcomes
     ]
     shown.append(Line2D([], [], color="#444444", linewidth=2.5, label=WAITING))
     if any(record.first_byte is not None for record in records):
         shown.append(Patch(color="#444444", label=RECEIVING))
+        tick = {"marker": "|", "markersize": 11, "markeredgewidth": 1.5}
+        shown.append(
+            Line2D([], [], color="#444444", linewidth=0, label=FIRST_BYTE, **tick)
+        )
     figure.legend(
         handles=shown, loc="outside lower center", ncols=3, frameon=False, fontsize=9
     )

@@ -17,8 +17,13 @@ def get_json(
 
     params: the query. timeout: seconds to connect, and seconds of silence.
     Raises requests.HTTPError for a 4xx or 5xx status; for silence requests.Timeout, or
-    the timeout error of the library you use; and for a body that is no JSON a
-    ValueError that shows its content type and its first characters.
+    the timeout error of the library you use; and for a body that is no JSON, such as an
+    empty one, a ValueError that shows its content type and its first characters. JSON
+    that is labelled as something else, such as text/plain, may be taken or refused.
+
+    Further, if you like:
+    - JSON is UTF-8, also if the reply names another charset, or none.
+    - The dict params belongs to the caller, so it stays as it is.
     """
     with requests.Session() as session:
         return _parse(_get(session, url, params, timeout))
@@ -27,10 +32,17 @@ def get_json(
 def fetch_all(url: str, params: dict[str, Any] | None = None) -> list[Any]:
     """Return the items of all pages, from the first page to the last.
 
-    A page is a list, or an object whose "items" are one. Its Link header holds the
-    address of the next page, parameters included, with rel="next"; a comma may be part
-    of it. The last page names no next one, and there may be any number of pages.
-    Raises what get_json raises, for a later page too.
+    A page is a list, or an object whose "items" are one; it may be empty. Its Link
+    header holds the address of the next page, parameters included, with rel="next"; a
+    comma may be part of it. The last page names no next one. Every request has a
+    timeout.
+    Raises what get_json raises, with the same message, for a later page too.
+
+    Further, if you like:
+    - There may be any number of pages, thousands too.
+    - An address may be relative to its page, which may be on another server.
+    - A page that is neither a list nor such an object is a ValueError, and so are pages
+      that lead back to one of them.
     """
     items: list[Any] = []
     seen = set()

@@ -5,6 +5,7 @@ Source: https://platform.openai.com/docs/api-reference/chat
 
 import json
 import os
+from contextlib import suppress
 from typing import Any, Self
 from urllib.parse import urljoin, urlsplit
 
@@ -19,15 +20,27 @@ class ChatClient:
     """A conversation with a model, at any API that is compatible with OpenAI's.
 
     api_key, base_url, model: OPENAI_API_KEY, OPENAI_BASE_URL and OPENAI_MODEL of the
-        environment unless given. ValueError without a key. The address may end in a
-        slash; the key is in no repr.
+        environment unless given. ValueError if key or address is missing or empty. No
+        part of the key is in a repr. The address may end in a slash; a path that it has
+        stays as it is.
     timeout: seconds to connect, and seconds of silence, for every request.
-    history: the questions and answers so far, oldest first, as messages that have a
+    history: all questions and answers so far, oldest first, as messages that have a
         role and a content only.
 
     All calls use one connection, which close() or the end of a `with` block closes; an
     error in the block gets out. The calls raise requests.HTTPError, or what your
-    library has in its place, for a 4xx or 5xx status.
+    library has in its place, for a 4xx or 5xx status, whatever the body is; the next
+    call works again.
+
+    Further, if you like:
+    - history may be changed or replaced, to go on with a conversation of yesterday.
+    - A redirect is not followed, and is an error like a 4xx. After a timeout, too, the
+      next call works.
+    - Spaces and line ends around the key come off; a key with one in it is a ValueError
+      that does not quote it. A login in ~/.netrc does not replace the key.
+    - ask joins the texts of a content that is a list of parts. For a content of null it
+      returns "" or raises ValueError. A reply without an answer, with an "error" in it
+      or in its choice, or without the list of models, is a ValueError.
     """
 
     def __init__(
@@ -71,7 +84,8 @@ class ChatClient:
         """Ask something in the conversation so far, and return the answer's text.
 
         system: instructions that stand before all else; they are not kept in history.
-        ValueError for an answer that was cut off, with "length" as its finish_reason.
+        ValueError for half an answer, whose finish_reason is "length", "content_filter"
+        or "error". Words such as "eos_token" are good ends, and so is none at all.
         A call that fails leaves history as it was.
         """
         question = {"role": "user", "content": prompt}
@@ -108,22 +122,20 @@ class ChatClient:
             allow_redirects=False,
         )
         if response.status_code // 100 != 2:
-            words = response.content[:300].decode("utf-8", "replace")
-            if response.status_code // 100 == 3 and "Location" in response.headers:
-                words = f"redirected to {_host_of(response)}"
             raise requests.HTTPError(
-                f"{response.status_code} {response.reason}: {words}",
+                f"{response.status_code} {response.reason}: {_words_in(response)}",
                 response=response,
             )
         return json.loads(response.content)  # UTF-8, whatever the header says
 
 
-def _host_of(response: requests.Response) -> str | None:
-    """Return the host to which a redirect leads; None if it cannot be read."""
-    try:
-        return urlsplit(urljoin(response.url, response.headers["Location"])).hostname
-    except ValueError:
-        return None
+def _words_in(response: requests.Response) -> str:
+    """Return what the server says about a failure, or to which host it redirects."""
+    if response.is_redirect:
+        with suppress(ValueError):  # for what is no address
+            place = urlsplit(urljoin(response.url, response.headers["Location"]))
+            return f"redirected to {place.hostname}"
+    return response.content[:300].decode("utf-8", "replace")
 
 
 def _answer_in(reply: Any) -> str:

@@ -14,9 +14,10 @@ import asyncio
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -47,18 +48,31 @@ async def ask_all(
     """Return the model's answer to each prompt, in the order of the prompts.
 
     A call that fails leaves its exception in the place of its answer; the others go on.
-    It fails if the connection does, with a status from 400 on, without an answer in the
-    reply, or with half of one, whose finish_reason is "length".
+    It fails if the connection does, with a status from 400 on, without a text in the
+    reply (null is none), with an "error" in the reply or in its choice, or with half an
+    answer, whose finish_reason is "length", "content_filter" or "error". Others, such
+    as "eos_token", are good ends, and so is none at all.
 
     prompts: any iterable, even of 10,000 texts: they never become as many tasks. If it
-        raises an error itself, so does this.
+        raises an error itself, so does this, alone or in an ExceptionGroup.
     base_url, api_key, model: OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL of the
-        environment unless given; ValueError if one of them is missing.
+        environment unless given; ValueError if one of them is missing or empty. The
+        address may end in a slash.
     max_concurrency: the number of calls under way at once, as long as there is so much
         to do; ValueError below 1. They share a client, and so its connections.
-    on_done: called without arguments after each call, whether it failed or not.
+    on_done: called without arguments as soon as a call has ended, well or not.
 
-    If the task that awaits this is cancelled, no call stays under way.
+    If the task that awaits this is cancelled, it ends as cancelled, and no call stays
+    under way.
+
+    Further, if you like:
+    - max_concurrency may be 150: no pool of your library has a lower limit.
+    - A prompt is read when its turn comes, so the file may be longer than the memory.
+    - An error in on_done gets out, and no call stays under way.
+    - A content that is a list of parts becomes the text of its text parts.
+    - A redirect is not followed: it is a failure.
+    - A key with a space or a line end in it is a ValueError, and no exception shows the
+      key. A single text in the place of prompts is a TypeError.
     """
     if isinstance(prompts, str):
         raise TypeError("prompts must be several texts, and this is a single one")
@@ -113,35 +127,32 @@ async def _ask(
         # A redirect would take the key to another address.
         async with session.post(url, json=body, allow_redirects=False) as response:
             status, content = response.status, await response.read()
-            place = response.headers.get("Location", "")
     except aiohttp.ClientError as error:
         problem = f"{type(error).__name__}: {error}"
     else:
         reply = _read(content)
-        if 200 <= status <= 299 and (answer := _answer_in(reply)) is not None:
+        if status // 100 == 2 and (answer := _answer_in(reply)) is not None:
             return answer
-        is_redirect = status // 100 == 3 and place
-        where = f" redirected to {_host_of(url, place)}:" if is_redirect else ""
+        where = _redirect_in(response.headers)
         raise CallError(f"{status}:{where} no answer in {str(reply)[:500]}", status)
     # Not inside `except`, and so not linked to aiohttp's own error: that has the
     # request's headers, and so the key, in its repr.
     raise CallError(problem)
 
 
-def _host_of(url: str, place: str) -> str | None:
-    """Return the host to which a redirect leads; None if it cannot be read."""
-    try:
-        return urlsplit(urljoin(url, place)).hostname
-    except ValueError:
-        return None
+def _redirect_in(headers: Mapping[str, str]) -> str:
+    """Return the words for a redirect, which name its host; "" if there is none."""
+    with suppress(KeyError, ValueError):  # no Location, or what is no address
+        return f" redirected to {urlsplit(headers['Location']).hostname or 'itself'}:"
+    return ""
 
 
 def _read(content: bytes) -> Any:
-    """Return the JSON of a reply, or its text if it is none."""
+    """Return the JSON of a reply, or the bytes if they are none."""
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
-        return content.decode("utf-8", "replace")
+        return content
 
 
 def _answer_in(reply: Any) -> str | None:

@@ -26,6 +26,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     submission.pytest_addoption(parser)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Grade one exercise in this process: to start others takes longer than its tests.
+
+    With -n on the command line, that many are started all the same.
+    """
+    is_asked = any(str(one).startswith("-n") for one in config.invocation_params.args)
+    if plugin.is_one_exercise(config) and not is_asked:
+        config.option.numprocesses, config.option.dist = 0, "no"
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Let the exercises be graded.
 

@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         (
             "solution",
             commands.solution,
-            "print the reference, once your answer is right",
+            "print the reference, once you have the core",
         ),
         (
             "reset",

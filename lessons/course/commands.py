@@ -27,7 +27,15 @@ from .exercises import (
 )
 from .grading import grade
 from .progress import Progress, spare_name
-from .results import GENERAL, WIDTH, Result, explain, score
+from .results import (
+    GENERAL,
+    WIDTH,
+    Result,
+    describe_points,
+    explain,
+    has_core,
+    score,
+)
 
 GREEN, YELLOW, BOLD = "32", "33", "1"
 # What the last exercise that is solved ends with.
@@ -36,8 +44,9 @@ You have solved every exercise of this course: {points} points.
 
 You began with one GET. Now you have written a client for LLM APIs yourself. It
 keeps its key secret, makes many calls at once, tries again when that helps,
-shows an answer word by word, and stays inside a rate limit. You saw each of
-these fail before you made it work. Congratulations.
+shows an answer word by word, stays inside a rate limit and a budget, and loses
+nothing when it is killed. You saw each of these fail before you made it work.
+Congratulations.
 
 Use it on a real API: README.md says how, under "Use a real API"."""
 
@@ -70,7 +79,7 @@ def reset(options: argparse.Namespace) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Run the tests of an exercise on the answer; 0 if all of them pass."""
+    """Run the tests of an exercise on the answer; 0 if it has the core."""
     return check_one(find_exercise(options.exercise), options.all)
 
 
@@ -112,7 +121,7 @@ def solution(options: argparse.Namespace) -> int:
         progress.set(exercise, given_up=True)
     if not is_solved and not progress.get(exercise, "given_up", False):
         reached = progress.describe(exercise)
-        print(f"The reference opens once your answer is right; so far: {reached}.")
+        print(f"The reference opens once you have the core; so far: {reached}.")
         print(f"The next hint:  python -m lessons hint {exercise.number}")
         print(f"Open it anyway: python -m lessons solution {exercise.number} --give-up")
         return 1
@@ -125,15 +134,16 @@ def solution(options: argparse.Namespace) -> int:
 
 
 def check_one(exercise: Exercise, in_full: bool = False) -> int:
-    """Check an answer, and print what is not right yet; 0 if all tests pass.
+    """Check an answer, and print what is not right yet; 0 if it has the core.
 
     in_full: tell every failure in full, not only the first.
     """
     answer = exercise.find_answer()
     print(f"Checking {shown(answer)}\n", flush=True)
     results = _grade(exercise)
-    points, most = score(results)
+    points = describe_points(results)
     failed = [result for result in results if not result.passed]
+    failed.sort(key=lambda result: result.is_further)
     for line in explain(results, in_full):
         print(line)
     number = exercise.number
@@ -144,11 +154,13 @@ def check_one(exercise: Exercise, in_full: bool = False) -> int:
             print(f"\nTo try this yourself: python -m lessons try {number}")
             if can_be_pasted(failed[0].did, exercise):
                 print("and paste there what stands after `we did:`.")
-        print("\n" + paint(f"{points} of {most} points so far.", YELLOW))
-        return 1
-    if any(result.notes for result in results):
         print()
-    print(paint(f"All {len(results)} tests pass: {points} of {most} points.", GREEN))
+    if not has_core(results):
+        print(paint(points, YELLOW))
+        return 1
+    if not failed and any(result.notes for result in results):
+        print()
+    print(paint(points, GREEN))
     print(f"Compare with the reference: python -m lessons solution {number}")
     if unsolved := Progress().unsolved():
         number = unsolved[0].number
@@ -162,9 +174,9 @@ def check_all() -> None:
     """Check every answer that there is, and print a line for each."""
     for exercise in find_exercises():
         if exercise.answers:
-            points, most = score(_grade(exercise))
-            mark = "✓" if points == most else " "
-            print(f"{exercise.number} {mark} {points:2} of {most} points", flush=True)
+            results = _grade(exercise)
+            mark = "✓" if has_core(results) else " "
+            print(f"{exercise.number} {mark} {describe_points(results)}", flush=True)
 
 
 def paint(text: str, colour: str = BOLD) -> str:
@@ -189,7 +201,7 @@ def _grade(exercise: Exercise) -> list[Result]:
     results = grade(exercise)
     points, most = score(results)
     progress = Progress()
-    is_solved = progress.is_solved(exercise) or points == most
+    is_solved = progress.is_solved(exercise) or has_core(results)
     progress.set(exercise, points=points, of=most, solved=is_solved)
     return results
 

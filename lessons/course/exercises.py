@@ -68,21 +68,33 @@ def find_answers(folder: Path, stem: str) -> list[Path]:
 
     Files under the exact name come alone. Without them, those under a name that a
     browser, Windows or a learning platform made of it: `05_topic (1).py`,
-    `05_topic.py.txt`, `lovelaceada_4711_05_topic-2.py`; the highest number first.
+    `05_topic.py.txt`, `lovelaceada_4711_05_topic-2.py`, `05-Topic.py`; the highest
+    number first.
     """
     exact = [folder / f"{stem}.py", folder / f"{stem}.ipynb"]
     if found := [path for path in exact if path.is_file()]:
         return found
-    pattern = re.compile(
-        rf"(?:.*[^a-z0-9])?{stem} ?(?:\((\d+)\)|-(\d+))?\.(?:py|ipynb)(?:\.txt)?",
-        re.IGNORECASE,
-    )
     numbers = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        name = pattern.fullmatch(path.name)
+        name = match_name(path.name, stem)
         if name and path.is_file():
-            numbers[path] = int(name[1] or name[2] or 0)
+            numbers[path] = name[1]
     return sorted(numbers, key=lambda path: (is_notebook(path), -numbers[path]))
+
+
+def match_name(name: str, stem: str) -> tuple[str, int] | None:
+    """Return what a file's name has before the exercise, and its number as a copy.
+
+    `lovelaceada_4711_05_topic-2.py` has "lovelaceada_4711_" and 2. None: the file is no
+    answer to the exercise.
+    """
+    found = re.fullmatch(
+        rf"(.*[^a-z0-9])?{stem.replace('_', '[-_ ]')}"
+        r" ?(?:\((\d+)\)|-(\d+))?\.(?:py|ipynb)(?:\.txt)?",
+        name,
+        re.IGNORECASE,
+    )
+    return found and (found[1] or "", int(found[2] or found[3] or 0))
 
 
 def is_notebook(path: Path) -> bool:

@@ -15,7 +15,7 @@ class Progress:
     """For each exercise, what is known about it.
 
     points, of: the points of the last check, and how many there were to be had.
-    solved: True once all tests passed. given_up: True once the reference was opened
+    solved: True once it had the core. given_up: True once the reference was opened
         without that. hints: how many of them were shown.
     """
 
@@ -62,7 +62,7 @@ class Progress:
         return f"{self.get(exercise, 'points')} of {most} points" if most else "started"
 
     def is_solved(self, exercise: Exercise) -> bool:
-        """Say whether all tests of an exercise have passed once."""
+        """Say whether an answer to an exercise has had all points of the core once."""
         return self.get(exercise, "solved", False)
 
     def unsolved(self) -> list[Exercise]:

@@ -45,6 +45,7 @@ class Result(NamedTuple):
     hint: the name of the hint that helps; "" for the next one.
     kind: what sort of mistake it is, in a word or two; "" if there is none.
     points: what the test is worth, whether it passed or not.
+    is_further: True if it is no part of the core, which is what the lesson taught.
     printed: the end of what the answer printed.
     notes: sentences on what is no mistake, but better mended.
     """
@@ -58,6 +59,7 @@ class Result(NamedTuple):
     hint: str = ""
     kind: str = ""
     points: int = 0
+    is_further: bool = False
     passed: bool = False
     printed: str = ""
     notes: tuple[str, ...] = ()
@@ -80,15 +82,37 @@ class Result(NamedTuple):
         return "" if self.kind in OWN else self.saw
 
 
-def score(results: list[Result]) -> tuple[int, int]:
+def score(results: list[Result], further: bool | None = None) -> tuple[int, int]:
     """Return the points that one answer has reached, and how many it could have.
 
     An answer that borrows has none, not even for the tests that ran before it did.
+
+    further: True counts the further tests only, False those of the core.
     """
-    most = sum(result.points for result in results)
+    counted = [one for one in results if further in (None, one.is_further)]
+    most = sum(result.points for result in counted)
     if any(result.kind == BORROWED for result in results):
         return 0, most
-    return sum(result.points for result in results if result.passed), most
+    return sum(result.points for result in counted if result.passed), most
+
+
+def has_core(results: list[Result]) -> bool:
+    """Say whether an answer has all points of the core, so that its lesson is done."""
+    points, most = score(results, further=False)
+    return points == most
+
+
+def describe_points(results: list[Result]) -> str:
+    """Return the points of one answer in a line: "Core: 14 of 14. Further: 2 of 6."
+
+    Where there are no further tests, it is "5 of 5 points."
+    """
+    core, further = score(results, further=False), score(results, further=True)
+    if not further[1]:
+        return f"{core[0]} of {core[1]} points."
+    wish = "" if further[0] == further[1] else ", if you like"
+    parts = f"Core: {core[0]} of {core[1]}. Further: {further[0]} of {further[1]}"
+    return f"{parts}{wish}."
 
 
 def render(result: Result) -> str:
@@ -99,7 +123,8 @@ def render(result: Result) -> str:
     """
     if result.kind == BROKEN:
         return f"{result.exercise}: the test broke down\n{result.saw}"
-    points = f"{result.points} point{'s' * (result.points != 1)}"
+    kind = "further point" if result.is_further else "point"
+    points = f"{result.points} {kind}{'s' * (result.points != 1)}"
     lines = textwrap.wrap(f"{result.exercise}, {points}: {result.title}", WIDTH)[:2]
     lines += _item("we did:", [clip(result.did, DID)] if result.did else [])
     lines += _item("we saw:", _wrap(result.saw))
@@ -117,10 +142,12 @@ def explain(results: list[Result], in_full: bool = False) -> list[str]:
     """Return the lines that tell a learner what became of one answer.
 
     The first failure is told in full, the others in a line each; then come the notes.
+    Failures of the core come before those of the further tests.
 
     in_full: the others are told in full as well.
     """
     failed = [result for result in results if not result.passed]
+    failed.sort(key=lambda result: result.is_further)
     told = failed if in_full else failed[:1]
     lines = "\n\n".join(map(render, told)).splitlines()
     if failed[1:] and not in_full:
@@ -137,8 +164,15 @@ def tally(results: list[Result]) -> list[str]:
     """Return a line with the points of each exercise."""
     lines = []
     for exercise in dict.fromkeys(result.exercise for result in results):
-        reached, most = score([one for one in results if one.exercise == exercise])
-        lines.append(f"{exercise:24}{reached:3} of {most:3} points")
+        own = [one for one in results if one.exercise == exercise]
+        reached, most = score(own)
+        line = f"{exercise:24}{reached:3} of {most:3} points"
+        if any(result.is_further for result in own):
+            core, further = score(own, further=False), score(own, further=True)
+            line += (
+                f": core {core[0]:2} of {core[1]}, further {further[0]} of {further[1]}"
+            )
+        lines.append(line)
     return lines
 
 

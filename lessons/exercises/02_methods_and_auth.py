@@ -7,12 +7,24 @@ class AgentsAPI:
     """The agents of a service: {"id": 1, "name": "Ada", "status": "active"}.
 
     base_url: as in http://127.0.0.1:8000; the agents are at /agents below it.
-    token: sent as bearer token with every request to this service, and to no other one,
-        whatever a redirect says. No address, repr or error shows it, or a part of it.
-        Without one there is no client, but a ValueError.
-    Every method raises PermissionError for a 401 or 403, ValueError with the server's
-    message for a 422, and requests.HTTPError, or what your library has in its place,
-    for any other refusal: a 429 (too many requests), or a 404 where no id was sent.
+    token: sent as bearer token with every request to this service, and to no other one.
+        Blanks and line breaks around it are taken off. If nothing is left, or it is
+        None, there is no client, but a ValueError. No address, repr, error or output
+        shows the token, or a part of it.
+    Every request has a timeout. Every method raises PermissionError for a 401 or 403,
+    ValueError with the server's message for a 422, and requests.HTTPError, or what your
+    library has in its place, for any other refusal: a 400, a 429 (too many requests), a
+    404 where no id was sent, or a redirect, which is not followed. A web page in the
+    place of an agent is an error too.
+
+    Further, if you like:
+    - base_url may have a path, as http://127.0.0.1:8000/team has, and end in a slash.
+    - A token that no header can carry, with a line break or 中 inside, is a ValueError
+      when the client is made.
+    - A login in ~/.netrc never takes the place of the token.
+    - An error of your library that one of yours comes from does not show it either.
+    - A 422 without a message is a ValueError that shows the start of the body.
+    - What is given is sent: None and "" too, and also no field at all.
     """
 
     def __init__(self, base_url: str, token: str) -> None:
@@ -24,9 +36,9 @@ class AgentsAPI:
     def create(self, name: str, status: str = "active") -> dict[str, Any]:
         """Create an agent, and return it with the id that the server gave it.
 
-        A redirect is an error: if it were followed, the POST would become a GET.
         After a lost reply or a 5xx nobody knows if the agent was made, so a second POST
-        could make it twice: let the error out.
+        could make it twice. Names may repeat, so one that is found by its name may be
+        another: let the error out.
         """
         raise NotImplementedError("02_methods_and_auth: write create")
 
@@ -45,3 +57,5 @@ class AgentsAPI:
     def list(self) -> "list[dict[str, Any]]":
         """Return all agents, as a list."""
         raise NotImplementedError("02_methods_and_auth: write list")
+
+    # TODO 3, further, if you like: the list at the end of the docstring of the class.

@@ -22,6 +22,7 @@ from .fault import Fault
 from .handler import Handler
 from .limiter import Limiter
 from .live import Live
+from .notebook import note_start, note_stop
 from .plan import Plan, Rule, check_seconds
 from .records import Log, Record, mask, table
 from .step import MOST_BYTES
@@ -116,6 +117,7 @@ class MockServer:
         self._thread = threading.Thread(target=serve, name="mock-server", daemon=True)
         self._thread.start()
         is_ready.wait()
+        note_start(self)
         return self
 
     def _listen(self) -> socket.socket:
@@ -128,6 +130,7 @@ class MockServer:
             self._loop.call_soon_threadsafe(self._stop_event.set)
             self._thread.join()
             self._thread = None
+            note_stop(self)
 
     async def _serve(self, listener: socket.socket, is_ready: threading.Event) -> None:
         self._loop, self._stop_event = asyncio.get_running_loop(), asyncio.Event()

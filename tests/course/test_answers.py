@@ -27,6 +27,8 @@ STEM = "03_sync_client"
             ["03_sync_client (10).py", "03_sync_client (1).py"],
         ),
         (["03_sync_client (1).py", "03_sync_client.py"], ["03_sync_client.py"]),
+        (["03-Sync-Client.py"], None),
+        (["03 sync client (1).py"], None),
         (["03_sync_client~1.py"], []),
         (["03_sync_client_old.py"], []),
         (["103_sync_client.py"], []),

@@ -14,7 +14,7 @@ from queue import Empty, Queue
 
 import pytest
 
-from tests.lesson_files import ROOT, environment, run
+from tests.lesson_files import ROOT, copy_folder, environment, run
 
 STUB = '''"""Exercise 01: twice."""
 
@@ -55,7 +55,6 @@ return n * 2
 ```
 """
 RIGHT = "def double(n):\n    return n * 2\n"
-NO_TESTS = shutil.ignore_patterns("test_*", "__pycache__")
 
 
 @pytest.fixture
@@ -76,7 +75,7 @@ def tree(tmp_path: Path) -> Path:
     for name in names:
         shutil.copy(ROOT / name, root / name)
     for name in ("tests/grader", "lessons/course"):
-        shutil.copytree(ROOT / name, root / name, ignore=NO_TESTS)
+        copy_folder(name, root, "test_*")
     for name, text in {
         "lessons/01_double.py": '"""Double."""',
         "lessons/exercises/01_double.py": STUB,
@@ -106,6 +105,23 @@ def lessons(tree: Path) -> Callable[..., subprocess.CompletedProcess]:
         return done
 
     return run_lessons
+
+
+def test_done_with_the_core(
+    tree: Path, lessons: Callable[..., subprocess.CompletedProcess]
+) -> None:
+    """An exercise is solved with its core; what is further is told apart."""
+    tests = tree / "tests" / "exercises" / "test_01_double.py"
+    text = tests.read_text(encoding="utf-8")
+    tests.write_text(text.replace("points(3)", "points(3, further=True)"), "utf-8")
+    (tree / "work").mkdir()
+    (tree / "work" / "01_double.py").write_text("def double(n):\n    return 4\n")
+    done = lessons("check", "01")
+    assert done.returncode == 0, done.stdout
+    assert "01_double, 3 further points: Twice 3 is 6." in done.stdout
+    assert "\nCore: 2 of 2. Further: 0 of 3, if you like.\n" in done.stdout
+    assert "python -m lessons solution 01" in done.stdout
+    assert re.search("(?m)^01 ✓ double .* 2 of 5 points$", lessons("list").stdout)
 
 
 def test_way_through_an_exercise(
@@ -138,11 +154,11 @@ def test_way_through_an_exercise(
         "  we saw:     not started yet: 01_double: write double",
     ]
     assert "- 1 more test: not started yet" in done.stdout
-    assert "0 of 5 points so far." in done.stdout
+    assert "0 of 5 points." in done.stdout
     done = lessons("solution", "01")
     assert (
         done.returncode,
-        "once your answer is right; so far: 0 of 5 points" in done.stdout,
+        "once you have the core; so far: 0 of 5 points" in done.stdout,
     ) == (1, True)
 
     answer.write_text("def double(n):\n    return 4\n")
@@ -152,14 +168,14 @@ def test_way_through_an_exercise(
         "  we saw:     4\n  expected:   6\n  your line:  work/01_double.py:1: def "
         "double(n):\n" in done.stdout
     )
-    assert done.stdout.endswith("2 of 5 points so far.\n")
+    assert done.stdout.endswith("2 of 5 points.\n")
     assert "2 of 5 points" in lessons().stdout
 
     answer.write_text(RIGHT)
     done = lessons("check", "01")
     assert (done.returncode, done.stdout.splitlines()[2]) == (
         0,
-        "All 2 tests pass: 5 of 5 points.",
+        "5 of 5 points.",
     )
     listed = lessons().stdout
     assert re.search("(?m)^01 ✓ double .* 5 of 5 points$", listed), listed
@@ -503,10 +519,10 @@ def test_watch(tree: Path, watching: Watching) -> None:
     """Watch checks at once and after every save, and Ctrl-C ends it quietly."""
     answer = tree / "work" / "01_double.py"
     first = watching.wait_for(KEYS)
-    assert "0 of 5 points so far" in first and "since the last save" not in first
+    assert "0 of 5 points" in first and "since the last save" not in first
     assert "[--------------------] 0 of 1 solved, 0 of 20 points" in first
     answer.write_text("def double(n):\n    return 4\n")
-    assert "2 of 5 points so far.\n+2 since the last save." in watching.wait_for(KEYS)
+    assert "2 of 5 points.\n+2 since the last save." in watching.wait_for(KEYS)
     answer.write_text("import os\n\nos._exit(3)\n")
     assert "your code ended the whole process" in watching.wait_for(KEYS)
     (tree / "new.py").write_text(RIGHT)
@@ -534,7 +550,7 @@ def test_watch_obeys_keys(tree: Path, watching: Watching) -> None:
         ("h", "Hint 1 of 2: sums"),
         ("l", "Points so far: 0 of 25"),
         ("a", "Twice 3 is 6."),
-        ("c", "01    0 of 5 points"),
+        ("c", "01   0 of 5 points"),
         ("?", "The keys are:"),
     ):
         watching.press(key)
@@ -549,11 +565,11 @@ def test_watch_obeys_keys(tree: Path, watching: Watching) -> None:
     watching.press("r")
     watching.press("y")
     watching.wait_for("work/01_double.py is now work/01_double~1.py.")
-    assert "0 of 5 points so far" in watching.wait_for(KEYS)
+    assert "0 of 5 points" in watching.wait_for(KEYS)
     answer.unlink()
     watching.wait_for("work/01_double.py is gone. Save it again, or press r")
     watching.press("r")
-    assert "0 of 5 points so far" in watching.wait_for("so far.")
+    assert "0 of 5 points" in watching.wait_for("points.")
     watching.press("n")
     watching.wait_for("--- 02_treble")
     assert (tree / "work" / "02_treble.py").read_text() == stub

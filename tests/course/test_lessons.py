@@ -13,7 +13,7 @@ import pytest
 
 from lessons.course import doctor
 from lessons.course.pacing import read_opening
-from tests.lesson_files import NOTEBOOKS, ROOT, run
+from tests.lesson_files import NOTEBOOKS, ROOT, copy_folder, run
 
 NO_PROXY = dict.fromkeys(
     (
@@ -45,11 +45,7 @@ def tree(tmp_path: Path) -> Path:
     """
     root = tmp_path / "tree"
     (root / "notebooks").mkdir(parents=True)
-    shutil.copytree(
-        ROOT / "lessons",
-        root / "lessons",
-        ignore=shutil.ignore_patterns("[0-9]*", "__pycache__", "*.egg-info"),
-    )
+    copy_folder("lessons", root, "[0-9]*")
     shutil.copy(ROOT / "requirements.txt", root)
     scripts = {"01_first": FIRST, "02_second": "raise SystemExit(3)"}
     for stem, code in scripts.items():

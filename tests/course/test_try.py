@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lessons.course.exercises import find_exercises
-from tests.lesson_files import ROOT, environment
+from tests.lesson_files import ROOT, copy_folder, environment
 
 # For each exercise, what is added to the reference to make it wrong, and whether the
 # line `we did` can be pasted then: some describe in words what the test did.
@@ -22,6 +22,7 @@ WRONG = {
     "06_retry_decorator": ("def parse_retry_after(value, now=None): return 1.5", True),
     "07_sse_streaming": ("def iter_sse(chunks): return iter([])", True),
     "08_rate_limiter": ("RateLimiter.acquire = lambda self: None", False),
+    "09_many_apis": ("async def run_batch(*a, **k): return {}", True),
 }
 
 
@@ -29,9 +30,8 @@ WRONG = {
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what an exercise needs, with a wrong answer to each."""
     root = tmp_path_factory.mktemp("copy") / "tree"
-    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
     for name in ("lessons", "solutions", "tests/exercises", "tests/grader"):
-        shutil.copytree(ROOT / name, root / name, ignore=ignored)
+        copy_folder(name, root)
     for name in ("__init__.py", "conftest.py"):
         shutil.copy(ROOT / "tests" / name, root / "tests")
     for name in ("pyproject.toml", "requirements.txt"):

@@ -6,6 +6,7 @@ an exercise stand at the end of its tests.
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import threading
@@ -68,7 +69,7 @@ class Course:
             path.chmod(0o755 if path.is_dir() else 0o644)
 
     def _add_controls(self, tests: Path, stem: str) -> None:
-        text = tests.read_text(encoding="utf-8")
+        text = _with_fresh_words(tests.read_text(encoding="utf-8"))
         for name in ("every_exercise.py", f"{stem}.py"):
             if (CONTROLS / name).exists():
                 text += "\n\n" + (CONTROLS / name).read_text(encoding="utf-8")
@@ -90,6 +91,20 @@ class Course:
                     self._seen[path] = now.get(path, ()), _hash(path)
             found = {path for when, path in self._changed if when > since}
         return sorted(path.relative_to(ROOT).as_posix() for path in found)
+
+
+def _with_fresh_words(text: str) -> str:
+    """Return tests with other numbers in the words that no answer can know.
+
+    Those in the repository everybody can read: `n-4711`, `nonce 4711`, `page-8123`.
+    """
+    fresh: dict[str, str] = {}
+
+    def replace(found: re.Match[str]) -> str:
+        number = fresh.setdefault(found[2], str(1000 + secrets.randbelow(9000)))
+        return found[1] + number
+
+    return re.sub(r"\b(n-|page-|nonce[ -])(\d{4})\b", replace, text)
 
 
 def _nonce() -> str:

@@ -18,16 +18,18 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from lessons.course.exercises import ROOT, find_answers, is_notebook
+from lessons.course.exercises import ROOT, find_answers, is_notebook, match_name
 from lessons.course.results import Result, clip
 
 from .diagnosis import NotRight, borrowed, chain, one_line
 from .sandbox import named_in
 
-# The course's own code, by the names it is imported by. An answer must do without it,
-# except in the last exercise, which is about using robust_client.
+# The course's own code, by the names it is imported by. An answer must do without it;
+# only that to exercise 09 may use what lessons 03 to 08 have built.
 _SOLUTIONS = {"solutions": ROOT / "solutions"}
 _ROBUST_CLIENT = {"robust_client": ROOT / "lessons" / "robust_client"}
+_LESSONS_03_TO_08 = {"__init__", "chat", "batch", "replies", "errors", "retry", "sse"}
+_LESSONS_03_TO_08 |= {"stream", "async_stream", "limits"}
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 _MARKERS = re.compile(r"(?m)^(<{7}|={7}|>{7})(?: |$)")
 # Cells in another language.
@@ -63,6 +65,10 @@ class Answer:
         except AttributeError:
             raise self._missing(name) from None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let another process have the same answer, which it must load itself."""
+        return Answer, (self.stem, self.path, self.shown)
+
     def _missing(self, name: str) -> NotRight:
         own = [known for known in vars(self.module) if not known.startswith("_")]
         near = difflib.get_close_matches(name, own, n=1)
@@ -82,11 +88,16 @@ class Answer:
 
     @property
     def forbidden(self) -> dict[str, Path]:
-        """The modules that the answer must not import, and their folders.
+        """The modules that the answer must not import, and their folders or files.
 
         Nothing is forbidden to the reference answers by the folder that they are in.
         """
-        names = _SOLUTIONS if self.stem >= "09" else {**_SOLUTIONS, **_ROBUST_CLIENT}
+        names = {**_SOLUTIONS, **_ROBUST_CLIENT}
+        if self.stem >= "09":
+            package, folder = names.popitem()
+            for path in folder.glob("*.py"):
+                if path.stem not in _LESSONS_03_TO_08:
+                    names[f"{package}.{path.stem}"] = path
         own = self.path.resolve().parents
         return {name: folder for name, folder in names.items() if folder not in own}
 
@@ -218,7 +229,8 @@ class Answer:
             code = compile(text, name, "exec", flags, dont_inherit=True)
         except (SyntaxError, ValueError) as error:
             raise _syntax_error(error, self, text, name) from None
-        if suspects := [suspect for suspect in self.forbidden if suspect in text]:
+        names = self.forbidden
+        if suspects := [one for one in names if one.rpartition(".")[2] in text]:
             tree = compile(text, name, "exec", flags | ast.PyCF_ONLY_AST, True)
             if found := _borrowed_in(tree, suspects):
                 raise NotRight(borrowed(found[0], self, self.line(name, found[1])))
@@ -232,7 +244,7 @@ def find(folder: Path, stem: str, shown: str) -> Answer:
     """
     script, notebook = folder / f"{stem}.py", folder / f"{stem}.ipynb"
     found = find_answers(folder, stem)
-    people = {path.name[: path.name.lower().index(stem.lower())] for path in found}
+    people = {name[0] for path in found if (name := match_name(path.name, stem))}
     if len(people) == 1:
         answer = Answer(stem, found[0], f"{shown}/{found[0].name}")
         if found[1:]:

@@ -227,7 +227,8 @@ def _too_long(error: sandbox.TimeLimit, answer: Answer, seconds: float) -> Resul
         place = "; the line below is where it was stopped"
     return Result(
         saw=f"no end after {seconds:g} s{place}",
-        expected="an end: a loop that stops, a request with a timeout",
+        expected="an end: loops that stop, and no wait for what never comes, such as a "
+        "reply, a lock or a free place",
         line=line,
         kind="time limit",
     )

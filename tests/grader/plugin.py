@@ -85,6 +85,16 @@ def exercise_of(path: Path) -> str:
     return found[1]
 
 
+def is_one_exercise(config: pytest.Config) -> bool:
+    """Say whether the command line asks for the tests of one exercise only."""
+    paths = [config.rootpath / one.partition("::")[0] for one in config.args]
+    if not all(path == FOLDER or FOLDER in path.parents for path in paths):
+        return False
+    is_chosen = re.fullmatch(r"\d\d", config.getoption("keyword"))
+    is_file = len(paths) == 1 and paths != [FOLDER]
+    return bool(is_chosen) or is_file or submission(config).is_file()
+
+
 def result_of(report: pytest.TestReport) -> Result | None:
     """Return the Result in a report; None if it has none, or is about a setup only."""
     # A file that could not be collected has no properties.
@@ -195,7 +205,8 @@ class Grading:
             return None
         test, stem = _describe(pyfuncitem), given.stem
         if final := self.final.get(stem):
-            self._fail(pyfuncitem, final._replace(title=test.title, points=test.points))
+            own = {"points": test.points, "is_further": test.is_further}
+            self._fail(pyfuncitem, final._replace(title=test.title, **own))
         wanted = inspect.signature(pyfuncitem.obj).parameters
         arguments = {name: pyfuncitem.funcargs[name] for name in wanted}
         marker = pyfuncitem.get_closest_marker("limit")
@@ -322,4 +333,5 @@ def _describe(item: pytest.Item) -> Result:
         title=" ".join(docstring.partition("\n\n")[0].split()),
         hint=marker.kwargs.get("hint", "") if marker else "",
         points=marker.args[0] if marker else 0,
+        is_further=bool(marker and marker.kwargs.get("further")),
     )

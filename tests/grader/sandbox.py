@@ -73,14 +73,17 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
         _forbid(AskedForInput())
     elif event == "open" and isinstance(args[0], str | bytes):
         path = Path(os.path.realpath(os.fsdecode(args[0])))
-        for name, folder in _Guard.folders.items():
-            if folder in path.parents:
+        places = {path, *path.parents}
+        if path.parent.name == "__pycache__":  # store.cpython-313.pyc is of store.py
+            places.add(path.parents[1] / f"{path.name.partition('.')[0]}.py")
+        for name, place in _Guard.folders.items():
+            if place in places:
                 _forbid(Borrowed(name))
 
 
 def named_in(module: str, names: Iterable[str]) -> str:
     """Return which of the names is a part of the name of a module; "" for none."""
-    return next((name for name in names if name in module.split(".")), "")
+    return next((name for name in names if f".{name}." in f".{module}."), "")
 
 
 def _forbid(halt: Halt) -> None:
@@ -129,7 +132,8 @@ def run_limited(
     inside one call of a C function, ends the process instead, with a traceback in log
     (a file descriptor).
 
-    folders: of which no file may be opened, by the names of the modules in them.
+    folders: of which no file may be opened, by the names of the modules in them; a
+        file stands for itself.
     """
     if not _Guard.is_hooked:
         sys.addaudithook(_audit)

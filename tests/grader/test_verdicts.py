@@ -18,10 +18,21 @@ from typing import Any
 import pytest
 
 from lessons.course.grading import read_report
-from lessons.course.results import BROKEN, NAME, Result, clip, explain, render, tally
-from tests.grader import diagnosis
+from lessons.course.results import (
+    BROKEN,
+    NAME,
+    Result,
+    clip,
+    describe_points,
+    explain,
+    has_core,
+    render,
+    score,
+    tally,
+)
+from tests.grader import diagnosis, plugin
 from tests.grader.steps import call, log
-from tests.lesson_files import ROOT, environment
+from tests.lesson_files import ROOT, copy_folder, environment
 
 # What a test of a made-up exercise looks like: double(2) has to be 4.
 DOUBLE = '''
@@ -568,8 +579,7 @@ STEMS = {name: f"{10 + place}_{name}" for place, name in enumerate(CASES)}
 def copy_engine(root: Path) -> Path:
     """Copy to a folder what grades, without an exercise; return the folder."""
     for name in ("tests/grader", "lessons/course"):
-        ignored = shutil.ignore_patterns("test_*", "__pycache__")
-        shutil.copytree(ROOT / name, root / name, ignore=ignored)
+        copy_folder(name, root, "test_*")
     (root / "tests" / "exercises").mkdir()
     for name in (
         "pyproject.toml",
@@ -841,6 +851,13 @@ LOADED = {
     ),
     "notebook_computed": notebook("import os", "exec('import robust_client.errors')"),
 }
+# and those to the last exercise that use what its own lesson builds.
+LAST = {
+    "09_store": "from robust_client import store",
+    "09_in_it": "from robust_client.store import Store",
+    "09_computed": "exec('import robust_client.sto' + 're')",
+    "09_calls": "def borrow():\n    exec('import robust_client.sto' + 're')",
+}
 # and those that do so in a function, when one of three tests calls it.
 CALLED = {
     "called": "import importlib\n"
@@ -861,7 +878,7 @@ CALLED = {
 # What only looks so.
 ALLOWED = {
     "03_own_work": '"""Like robust_client."""\nWHY = "There are no solutions."\n',
-    "09_uses": "from robust_client import errors",
+    "09_uses": "from robust_client import errors\nSTORE = 'store'",
 }
 BORROWING = """
 import sys
@@ -869,7 +886,7 @@ import pytest
 from tests.grader.steps import call, expect
 
 sys.path.insert(0, "lessons")
-import robust_client.errors  # so it is in sys.modules already
+import robust_client.errors, robust_client.store  # so they are in sys.modules already
 
 @pytest.mark.points(2)
 @pytest.mark.parametrize("name", ["double", "borrow", "double"])
@@ -889,12 +906,12 @@ def borrowed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     answers, solutions, package = (root / name for name in folders)
     for folder in (answers, solutions, package):
         folder.mkdir()
-    for path in (package / "__init__.py", package / "errors.py"):
-        path.touch()
+    for name in ("__init__.py", "errors.py", "store.py"):
+        (package / name).touch()
     (answers / "borrowing_helper.py").write_text("import robust_client.errors")
     own = "def double():\n    return 4\ndef borrow():\n    return 4\n"
     forms = {f"03_{name}": code for name, code in {**NAMED, **LOADED, **CALLED}.items()}
-    for stem, code in {**forms, **ALLOWED}.items():
+    for stem, code in {**forms, **LAST, **ALLOWED}.items():
         if code.startswith("{"):
             (answers / f"{stem}.ipynb").write_text(code)
         else:
@@ -926,9 +943,17 @@ def test_borrowed_code(borrowed: dict[str, Any], name: str) -> None:
     assert f"{stem:24}  0 of   6 points" in borrowed["output of answers"]
 
 
+@pytest.mark.parametrize("stem", LAST)
+def test_code_of_the_last_lesson(borrowed: dict[str, Any], stem: str) -> None:
+    """What lesson 09 builds is no answer to exercise 09."""
+    verdict = [one for one in borrowed["answers"] if one.exercise == stem][-1]
+    assert verdict.kind == "borrowed"
+    assert "your answer uses robust_client.store, so" in verdict.saw, verdict.saw
+
+
 @pytest.mark.parametrize("stem", ALLOWED)
 def test_code_that_is_not_borrowed(borrowed: dict[str, Any], stem: str) -> None:
-    """A name in a text is no import, and exercise 09 is about using robust_client."""
+    """A name in a text is no import, and exercise 09 may use lessons 03 to 08."""
     results = [one for one in borrowed["answers"] if one.exercise == stem]
     assert [one.passed for one in results] == [True] * 3, results
 
@@ -1056,6 +1081,58 @@ def test_tally() -> None:
     assert tally([right, WAITING._replace(kind="borrowed")]) == [
         "01_a                      0 of   7 points"
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keyword", "answers", "expected"),
+    [
+        (["tests/exercises"], "01", "solutions", True),
+        (["tests/exercises"], "", "solutions/01_basic_get.py", True),
+        (["tests/exercises/test_01_basic_get.py::test_body"], "", "solutions", True),
+        (["tests/exercises"], "", "solutions", False),
+        (
+            ["tests/exercises/test_01_a.py", "tests/exercises/test_02_b.py"],
+            "",
+            "",
+            False,
+        ),
+        (["tests/exercises"], "01 or 02", "solutions", False),
+        (["tests"], "01", "solutions", False),
+    ],
+)
+def test_one_exercise_starts_no_processes(
+    arguments: list[str], keyword: str, answers: str, expected: bool
+) -> None:
+    """It is seen from the command line whether one exercise is graded only."""
+    options = {"keyword": keyword, "--submission": answers}
+    config = SimpleNamespace(
+        rootpath=ROOT,
+        args=arguments,
+        getoption=options.get,
+        invocation_params=SimpleNamespace(dir=ROOT),
+    )
+    assert plugin.is_one_exercise(config) == expected
+
+
+def test_core_and_further() -> None:
+    """The points of the core and the further ones are told apart, the core first."""
+    core = Result("01_a", title="the core", points=14, passed=True)
+    more = Result("01_a", title="more", points=6, is_further=True)
+    assert describe_points([more, core]) == (
+        "Core: 14 of 14. Further: 0 of 6, if you like."
+    )
+    full = [core, more._replace(passed=True)]
+    assert describe_points(full) == "Core: 14 of 14. Further: 6 of 6."
+    assert has_core([more, core]) and not has_core([more, core._replace(passed=False)])
+    borrowed = [core, more._replace(kind="borrowed")]
+    assert not has_core(borrowed) and score(borrowed, further=False) == (0, 14)
+    assert tally([core, more]) == [
+        "01_a                     14 of  20 points: core 14 of 14, further 0 of 6"
+    ]
+    told = explain([more, core._replace(passed=False)])
+    assert told[0] == "01_a, 14 points: the core", told
+    assert told[-1] == "- more", told
+    assert explain([more])[0] == "01_a, 6 further points: more"
 
 
 def test_notes() -> None:

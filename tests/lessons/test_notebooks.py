@@ -59,15 +59,28 @@ def clean_run(notebook: Notebook) -> list[str]:
     ]
 
 
+ADDED_BY_JUPYTER = {
+    "kernelspec": {"display_name"},
+    "language_info": {
+        *("codemirror_mode", "file_extension", "mimetype", "nbconvert_exporter"),
+        *("pygments_lexer", "version"),
+    },
+}
+
+
 def clean_metadata(notebook: Notebook) -> list[str]:
     """The metadata names the kernel and the language, and nothing of a machine; cells
     have tags at most.
+
+    What Jupyter adds when somebody saves a notebook is no fault of theirs.
     """
-    wrong = (
-        []
-        if notebook["metadata"] == METADATA
-        else [f"the metadata is {notebook['metadata']}, not {METADATA}"]
-    )
+    found = copy.deepcopy(notebook["metadata"])
+    for part, names in ADDED_BY_JUPYTER.items():
+        for name in names & set(found.get(part, {})):
+            del found[part][name]
+    wanted = copy.deepcopy(METADATA)
+    del wanted["kernelspec"]["display_name"]
+    wrong = [] if found == wanted else [f"the metadata is {found}, not {wanted}"]
     for cell in notebook["cells"]:
         metadata = cell["metadata"]
         if set(metadata) - {"tags"} or set(metadata.get("tags", [])) - TAGS:
@@ -307,9 +320,9 @@ DAMAGE = {
     "un-run": (clean_run, lambda book: book["cells"][1].update(execution_count=None)),
     "run twice": (clean_run, lambda book: book["cells"][1].update(execution_count=3)),
     "empty cell": (clean_run, lambda book: book["cells"][1].update(source="\n")),
-    "version of Python": (
+    "kernel of somebody": (
         clean_metadata,
-        lambda book: book["metadata"]["language_info"].update(version="3.13"),
+        lambda book: book["metadata"]["kernelspec"].update(name="my-own"),
     ),
     "time of a run": (
         clean_metadata,
@@ -420,6 +433,27 @@ def test_check_notices(name: str) -> None:
     notebook = made_up()
     damage(notebook)
     assert check(notebook), f"{check.__name__} did not notice: {name}"
+
+
+def test_notebook_that_jupyter_saved_passes() -> None:
+    """JupyterLab saves an open notebook by itself, and names its own Python in it."""
+    saved = {
+        "kernelspec": {
+            "display_name": "My Python",
+            "language": "python",
+            "name": "python3",
+        },
+        "language_info": {
+            "codemirror_mode": {"name": "ipython", "version": 3},
+            "file_extension": ".py",
+            "mimetype": "text/x-python",
+            "name": "python",
+            "nbconvert_exporter": "python",
+            "pygments_lexer": "ipython3",
+            "version": "3.13.1",
+        },
+    }
+    assert clean_metadata(made_up() | {"metadata": saved}) == []
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import ast
 import importlib.metadata
 import json
 import re
-import shutil
 import subprocess
 import textwrap
 import time
@@ -17,7 +16,15 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from lessons.course.doctor import read_requirements
-from tests.lesson_files import ROOT, SCRIPTS, live_hosts, parse, run, sanitize, stems
+from tests.lesson_files import (
+    SCRIPTS,
+    copy_folder,
+    live_hosts,
+    parse,
+    run,
+    sanitize,
+    stems,
+)
 
 # A copy of what tqdm writes: "reading:  40%|####      | 4/10 [00:01<00:01,  3.31it/s]",
 # with a return before each.
@@ -97,8 +104,7 @@ class Clone:
         self.lessons = folder / "clone" / "lessons"
         self.elsewhere = folder / "elsewhere"
         self.elsewhere.mkdir()
-        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
-        shutil.copytree(ROOT / "lessons", self.lessons, ignore=ignored)
+        copy_folder("lessons", folder / "clone")
         self._custom = folder / "custom"
         self._custom.mkdir()
         (self._custom / "sitecustomize.py").write_text(SITECUSTOMIZE, encoding="utf-8")

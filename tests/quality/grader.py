@@ -119,8 +119,11 @@ def _wrong_answers(exercise: str, bases: dict[str, str]) -> list[WrongAnswer]:
         raise ChangeError(f"{path.relative_to(ROOT).as_posix()}: {error}") from None
 
 
-def complaints(case: Case, grade: Grade) -> list[str]:
-    """Return what is not as it should be about the grade of an answer."""
+def complaints(case: Case, grade: Grade, in_full: bool = True) -> list[str]:
+    """Return what is not as it should be about the grade of an answer.
+
+    in_full: all tests ran, so that a wrong answer must keep the points it should.
+    """
     if grade.trouble:
         return [grade.trouble]
     if not grade.results:
@@ -151,7 +154,7 @@ def complaints(case: Case, grade: Grade) -> list[str]:
         for name in case.wrong.rejected_by
         if not _has_failed(name, grade)
     ]
-    if grade.points != case.wrong.keeps:
+    if in_full and grade.points != case.wrong.keeps:
         found.append(
             f"it keeps {grade.points} points, not {case.wrong.keeps} (failed: "
             f"{', '.join(grade.failed)})"
@@ -193,17 +196,21 @@ class Pool:
         for worker in self._workers:
             worker.stop()
 
-    def submit(self, case: Case, stop_early: bool = False) -> "Future[Grade]":
-        """Grade an answer some time; with stop_early, only up to the first test that
-        fails.
-        """
-        return self._threads.submit(self._grade, case, stop_early)
+    def submit(
+        self, case: Case, stop_early: bool = False, tests: Iterable[str] = ()
+    ) -> "Future[Grade]":
+        """Grade an answer some time.
 
-    def _grade(self, case: Case, stop_early: bool) -> Grade:
+        stop_early: only up to the first test that fails.
+        tests: the names of the tests to run; all without it.
+        """
+        return self._threads.submit(self._grade, case, stop_early, list(tests))
+
+    def _grade(self, case: Case, stop_early: bool, tests: list[str]) -> Grade:
         if not hasattr(self._own, "worker"):
             self._own.worker = _Worker()
             self._workers.append(self._own.worker)
-        return self._own.worker.grade(case, stop_early)
+        return self._own.worker.grade(case, stop_early, tests)
 
 
 class _Worker:
@@ -215,8 +222,8 @@ class _Worker:
         self._process: subprocess.Popen[str] | None = None
         self._served = 0
 
-    def grade(self, case: Case, stop_early: bool) -> Grade:
-        """Return the grade of an answer."""
+    def grade(self, case: Case, stop_early: bool, tests: list[str]) -> Grade:
+        """Return the grade of an answer; see Pool.submit."""
         if (
             self._process is None
             or self._process.poll() is not None
@@ -233,6 +240,7 @@ class _Worker:
                 "path": str(path),
                 "exercise": case.exercise,
                 "stop_early": stop_early,
+                "tests": tests,
             }
             return self._send(job, case)
 

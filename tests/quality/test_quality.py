@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from lessons.course.exercises import Exercise, read_hints
-from lessons.course.results import Result
+from lessons.course.results import Result, score
 from tests.lesson_files import ROOT
 from tests.quality.__main__ import main
 from tests.quality.grader import (
@@ -31,7 +31,7 @@ from tests.quality.grader import (
 from tests.quality.mutants import mutants
 from tests.quality.wrong_answers import ChangeError, WrongAnswer, read_wrong_answers
 
-POINTS = 20  # of each exercise
+CORE, POINTS = 14, 20  # of each exercise: of its core, and in all
 CASES = find_cases()[::-1]  # the last exercises take longest, so they begin
 
 
@@ -53,22 +53,29 @@ def graded(pool: Pool, request: pytest.FixtureRequest) -> dict[Case, "Future[Gra
         for spec in specs
         if spec and isinstance(spec.params.get("case"), Case)
     ]
-    return {case: pool.submit(case) for case in chosen}
+    return {
+        case: pool.submit(case, tests=case.wrong.rejected_by if case.wrong else ())
+        for case in chosen
+    }
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_answer(graded: dict[Case, "Future[Grade]"], case: Case) -> None:
-    """Right answers get all points, stubs are not started, and wrong answers lose what
-    they should.
+    """Right answers get all points, stubs are not started, and wrong answers are
+    rejected by the tests that are meant to.
+
+    That wrong answers keep the points they should is for `python -m tests.quality` to
+    see, because it takes long.
     """
     grade = graded[case].result()
-    assert not complaints(case, grade), (
-        f"{complaints(case, grade)}\n\n{grade.explain()}"
-    )
+    found = complaints(case, grade, in_full=not case.wrong)
+    assert not found, f"{found}\n\n{grade.explain()}"
     if case.kind == "reference":
         assert grade.points == POINTS, (
             f"the tests of {case.exercise} are worth {grade.points} points"
         )
+        core = score(list(grade.results.values()), further=False)
+        assert core == (CORE, CORE), f"the core of {case.exercise} is worth {core[1]}"
 
 
 @pytest.mark.parametrize("exercise", exercises())

@@ -63,7 +63,7 @@ def main() -> None:
         job = json.loads(line)
         test_file = ROOT / "tests" / "exercises" / f"test_{job['exercise']}.py"
         arguments = [
-            str(test_file),
+            *([f"{test_file}::{name}" for name in job["tests"]] or [str(test_file)]),
             f"--submission={job['path']}",
             "-o",
             "addopts=",

@@ -3,6 +3,7 @@
 It names no machine, registry or secret.
 """
 
+import json
 import re
 import shutil
 import subprocess
@@ -39,6 +40,7 @@ TOP_LEVEL = {
     ".gitignore",
     ".ci",
     ".github",
+    ".devcontainer",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
 }
@@ -48,7 +50,7 @@ REGISTRIES = re.compile(
 )
 TEXT_FILES = {
     *(".py", ".ipynb", ".md", ".txt", ".svg", ""),
-    *(".toml", ".cfg", ".yml", ".yaml", ".example"),
+    *(".toml", ".json", ".cfg", ".yml", ".yaml", ".example"),
 }
 
 needs_git = pytest.mark.skipif(
@@ -78,6 +80,17 @@ def test_top_level_is_the_map() -> None:
     """At the top level there is nothing that the map of the course does not name."""
     unknown = {name.partition("/")[0] for name in files()} - TOP_LEVEL
     assert not unknown, f"not on the map: {sorted(unknown)}"
+
+
+def test_the_container_is_set_up_as_the_readme_says() -> None:
+    """Codespaces and VS Code install with the README's words, and open lesson 01."""
+    path = ROOT / ".devcontainer" / "devcontainer.json"
+    container = json.loads(path.read_text(encoding="utf-8"))
+    command = container["postCreateCommand"]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"\n{command} && jupyter lab" in readme
+    (opened,) = container["customizations"]["codespaces"]["openFiles"]
+    assert (ROOT / opened).is_file(), opened
 
 
 @needs_git

@@ -44,12 +44,20 @@ def get_json(url, params=None, timeout=10.0):
 
 
 def fetch_all(url, params=None):
-    items = []
-    while url:
-        reply, body = get(url, params, 10.0)
-        page = parse(reply, body)
-        items.extend(page if isinstance(page, list) else page["items"])
-        links = requests.utils.parse_header_links(reply.getheader("Link", ""))
-        addresses = [link["url"] for link in links if link.get("rel") == "next"]
-        url, params = urljoin(url, addresses[0]) if addresses else None, None
+    items, queue, known = [], [url], {url}
+    for address in queue:  # which grows meanwhile
+        reply, body = get(address, params, 10.0)
+        page, params = parse(reply, body), None
+        if isinstance(page, dict):
+            page = page.get("items")
+        if not isinstance(page, list):
+            raise ValueError(f"{address} has no list of items")
+        items.extend(page)
+        for link in requests.utils.parse_header_links(reply.getheader("Link", "")):
+            if link.get("rel") == "next":
+                following = urljoin(address, link["url"])
+                if following in known:
+                    raise ValueError(f"{following} was read before")
+                known.add(following)
+                queue.append(following)
     return items

@@ -26,13 +26,23 @@ def get_json(url, params=None, timeout=10.0):
         return load(client, url, params)[1]
 
 
+def items_in(page):
+    items = page.get("items") if isinstance(page, dict) else page
+    if not isinstance(items, list):
+        raise ValueError("a page without a list of items")
+    return items
+
+
 def fetch_all(url, params=None):
     with httpx.Client(timeout=10, follow_redirects=True) as client:
         response, page = load(client, url, params)
-        items = list(page["items"] if isinstance(page, dict) else page)
+        items = list(items_in(page))
+        before = [httpx.URL(url)]
         while "next" in response.links:
-            response, page = load(
-                client, response.url.join(response.links["next"]["url"])
-            )
-            items += page["items"] if isinstance(page, dict) else page
+            following = response.url.join(response.links["next"]["url"])
+            if following in before:
+                raise ValueError(f"a circle of pages, which begins at {following}")
+            before.append(following)
+            response, page = load(client, following)
+            items += items_in(page)
     return items

@@ -1,5 +1,8 @@
 """With requests, whose adapter asks again after a 5xx: a GET may be repeated."""
 
+import json
+from urllib.parse import urljoin
+
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
@@ -19,7 +22,7 @@ def load(url, params, timeout):
     response = SESSION.get(url, params=params, timeout=timeout)
     response.raise_for_status()
     try:
-        return response, response.json()
+        return response, json.loads(response.content)
     except ValueError as error:
         raise ValueError(
             f"{response.headers.get('Content-Type')}: {response.text[:100]}"
@@ -31,9 +34,22 @@ def get_json(url, params=None, timeout=10.0):
 
 
 def fetch_all(url, params=None):
-    items = []
+    pages = {}  # by their addresses
     while url:
+        if url in pages:
+            raise ValueError(f"{url} for the second time")
         response, page = load(url, params, 10.0)
-        items.extend(page if isinstance(page, list) else page["items"])
-        url, params = response.links.get("next", {}).get("url"), None
-    return items
+        pages[url] = page if isinstance(page, list) else as_items(page)
+        following = response.links.get("next", {}).get("url")
+        url, params = urljoin(response.url, following) if following else None, None
+    return [item for page in pages.values() for item in page]
+
+
+def as_items(page):
+    try:
+        items = page["items"]
+    except (TypeError, LookupError):
+        raise ValueError(f"no page: {page!r:.50}") from None
+    if isinstance(items, list):
+        return items
+    raise ValueError(f"items is no list but {type(items).__name__}")

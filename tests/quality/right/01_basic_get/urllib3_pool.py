@@ -2,6 +2,8 @@
 times.
 """
 
+from urllib.parse import urljoin
+
 import requests
 import urllib3
 from requests.utils import parse_header_links
@@ -32,14 +34,21 @@ def get_json(url, params=None, timeout=10.0):
 
 
 def fetch_all(url, params=None):
-    everything = []
+    everything, visited = [], {url}
     page, headers = ask(url, params)
     while True:
-        everything.extend(page.get("items", []) if isinstance(page, dict) else page)
+        items = page.get("items") if isinstance(page, dict) else page
+        if type(items) is not list:
+            raise ValueError(f"{url}: a list was expected, not {items}")
+        everything.extend(items)
         rels = {
             link["rel"]: link["url"]
             for link in parse_header_links(headers.get("Link", ""))
         }
         if "next" not in rels:
             return everything
-        page, headers = ask(rels["next"])
+        url = urljoin(url, rels["next"])
+        if url in visited:
+            raise ValueError(f"{url} was visited already")
+        visited.add(url)
+        page, headers = ask(url)

@@ -5,7 +5,7 @@ for the Link header.
 import json
 import re
 from urllib.error import HTTPError
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 from urllib.request import urlopen
 
 import requests
@@ -32,7 +32,17 @@ def get_json(url, params=None, timeout=10.0):
 
 
 def fetch_all(url, params=None):
-    page, headers = read(url, params, 10)
-    items = page if isinstance(page, list) else page["items"]
-    following = re.search(r'<([^>]*)>;\s*rel="?next"?', headers.get("Link", ""))
-    return items + (fetch_all(following[1]) if following else [])
+    items, done = [], []
+    while url not in done:
+        page, headers = read(url, params, 10)
+        if isinstance(page, dict):
+            page = page.get("items")
+        if not isinstance(page, list):
+            raise ValueError(f"there is no list at {url}")
+        items += page
+        following = re.search(r'<([^>]*)>;\s*rel="?next"?', headers.get("Link", ""))
+        if not following:
+            return items
+        done.append(url)
+        url, params = urljoin(url, following[1]), None
+    raise ValueError(f"{url} leads to itself in the end")

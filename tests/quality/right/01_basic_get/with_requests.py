@@ -1,11 +1,16 @@
-"""requests, a function for the body, and a loop over the pages."""
+"""requests, a function for the body, and a loop over the pages on one connection."""
+
+import json
+from urllib.parse import urljoin
 
 import requests
+
+SESSION = requests.Session()
 
 
 def parse(response):
     try:
-        return response.json()
+        return json.loads(response.content)
     except ValueError as error:
         kind = response.headers.get("Content-Type")
         raise ValueError(f"no JSON but {kind}: {response.text[:60]}") from error
@@ -18,11 +23,18 @@ def get_json(url, params=None, timeout=10.0):
 
 
 def fetch_all(url, params=None):
-    items = []
+    items, seen = [], set()
     while url:
-        response = requests.get(url, params=params, timeout=10)
+        if url in seen:
+            raise ValueError(f"the page {url} comes again")
+        seen.add(url)
+        response = SESSION.get(url, params=params, timeout=10)
         response.raise_for_status()
         page = parse(response)
-        items += page["items"] if isinstance(page, dict) else page
-        url, params = response.links.get("next", {}).get("url"), None
+        found = page.get("items") if isinstance(page, dict) else page
+        if not isinstance(found, list):
+            raise ValueError(f"no items in the page {url}")
+        items += found
+        following = response.links.get("next", {}).get("url")
+        url, params = following and urljoin(response.url, following), None
     return items

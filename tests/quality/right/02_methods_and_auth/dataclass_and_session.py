@@ -1,5 +1,5 @@
-"""With requests: a dataclass that hides the token, a Session, and a look at the list
-after a lost reply.
+"""With requests: a dataclass that hides the token, and a Session that trusts nothing in
+the environment.
 """
 
 from contextlib import suppress
@@ -14,9 +14,14 @@ class AgentsAPI:
     token: str = field(repr=False)
 
     def __post_init__(self):
+        self.token = (self.token or "").strip()
         if not self.token:
             raise ValueError("no token")
+        if not all("!" <= letter <= "~" for letter in self.token):
+            raise ValueError("not every character of the token can be in a header")
+        self.base_url = self.base_url.removesuffix("/")
         self.session = requests.Session()
+        self.session.trust_env = False  # no proxy, and no login from ~/.netrc
         self.session.headers["Authorization"] = f"Bearer {self.token}"
 
     def _send(self, method, path, **options):
@@ -37,19 +42,13 @@ class AgentsAPI:
             if response.status_code == 404 and path != "/agents":
                 raise LookupError(str(error)) from error
             if response.status_code == 422:
-                raise ValueError(response.json()["message"]) from error
+                raise ValueError(response.text) from error
             raise
         return response
 
     def create(self, name, status="active"):
         body = {"name": name, "status": status}
-        try:
-            return self._send("POST", "/agents", json=body).json()
-        except requests.ConnectionError:
-            found = [agent for agent in self.list() if agent["name"] == name]
-            return (
-                found[-1] if found else self._send("POST", "/agents", json=body).json()
-            )
+        return self._send("POST", "/agents", json=body).json()
 
     def get(self, agent_id):
         return self._send("GET", f"/agents/{agent_id}").json()

@@ -1,11 +1,12 @@
 """With requests, whose adapter repeats after a 5xx what may be repeated: GET and
-DELETE.
+DELETE; an auth class signs each request.
 """
 
 from contextlib import suppress
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
 from urllib3 import Retry
 
 POLICY = Retry(
@@ -17,14 +18,23 @@ POLICY = Retry(
 )
 
 
+class Token(AuthBase):
+    def __init__(self, text):
+        self._text = text.strip()
+        if not self._text or max(self._text) > "~" or min(self._text) < "!":
+            raise ValueError("there is no token, or one that cannot be sent")
+
+    def __call__(self, request):
+        request.headers["Authorization"] = "Bearer " + self._text
+        return request
+
+
 class AgentsAPI:
     def __init__(self, base_url, token):
-        if not token:
-            raise ValueError("no token")
-        self.url = base_url + "/agents"
+        self.url = base_url.strip("/") + "/agents"
         self._session = requests.Session()
         self._session.mount("http://", HTTPAdapter(max_retries=POLICY))
-        self._session.headers["Authorization"] = f"Bearer {token}"
+        self._session.auth = Token(token or "")
 
     def _send(self, method, path="", body=None):
         response = self._session.request(
@@ -38,7 +48,7 @@ class AgentsAPI:
         if status == 404 and path:
             raise LookupError(f"there is nothing at {path}")
         if status == 422:
-            raise ValueError(response.json()["message"])
+            raise ValueError(response.text)
         raise requests.HTTPError(f"{status} {response.reason}", response=response)
 
     def create(self, name, status="active"):

@@ -1,5 +1,5 @@
-"""With urllib3, which sends a POST again where a 302 leads; update reads the agent and
-puts the whole of it.
+"""With urllib3, whose redirects are off; update reads the agent and puts the whole of
+it.
 """
 
 from contextlib import suppress
@@ -13,9 +13,11 @@ class NoSuchAgent(KeyError):
 
 class AgentsAPI:
     def __init__(self, base_url, token):
-        if not token:
+        self.__token = (token or "").strip()
+        if not self.__token:
             raise ValueError("no token")
-        self.__token = token
+        if any(letter not in map(chr, range(33, 127)) for letter in self.__token):
+            raise ValueError("a token without blanks, and in ASCII, please")
         self.agents = base_url.rstrip("/") + "/agents"
         self.pool = urllib3.PoolManager(
             timeout=10, retries=urllib3.Retry(3, raise_on_status=False)
@@ -26,14 +28,18 @@ class AgentsAPI:
 
     def request(self, method, url, **options):
         reply = self.pool.request(
-            method, url, headers={"Authorization": f"Bearer {self.__token}"}, **options
+            method,
+            url,
+            headers={"Authorization": f"Bearer {self.__token}"},
+            redirect=False,
+            **options,
         )
         if reply.status in (401, 403):
             raise PermissionError(reply.status, reply.reason)
         if reply.status == 404 and url != self.agents:
             raise NoSuchAgent(url)
         if reply.status == 422:
-            raise ValueError("refused: " + reply.json()["message"])
+            raise ValueError("refused: " + reply.data.decode())
         if reply.status >= 300:
             raise OSError(f"{reply.status} {reply.reason}")
         return reply

@@ -3,6 +3,7 @@ to what is asked for.
 """
 
 import json
+import re
 from contextlib import suppress
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -18,16 +19,17 @@ OPENER = build_opener(NoRedirects)
 
 class AgentsAPI:
     def __init__(self, base_url, token):
-        if not token:
-            raise ValueError("no token")
-        self.url = base_url + "/agents"
+        found = re.fullmatch(r"\s*([!-~]+)\s*", token or "")
+        if not found:
+            raise ValueError("no token, or none that can be sent")
+        self.url = re.sub("/$", "", base_url) + "/agents"
         self._headers = {
-            "Authorization": f"Bearer {token}",
+            "Authorization": f"Bearer {found[1]}",
             "Content-Type": "application/json",
         }
 
     def _send(self, method, path="", body=None):
-        data = json.dumps(body).encode() if body else None
+        data = None if body is None else json.dumps(body).encode()
         request = Request(self.url + path, data, self._headers, method=method)
         try:
             with OPENER.open(request, timeout=10) as reply:
@@ -39,9 +41,9 @@ class AgentsAPI:
             if error.code == 404 and path:
                 raise LookupError(text) from error
             if error.code == 422:
-                raise ValueError(json.loads(text)["message"]) from error
+                raise ValueError(text) from error
             raise
-        return json.loads(text) if text else None
+        return json.loads(text) if method != "DELETE" else None
 
     def create(self, name, status="active"):
         return self._send("POST", body={"name": name, "status": status})

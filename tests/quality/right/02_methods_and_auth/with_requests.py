@@ -3,19 +3,33 @@
 import requests
 
 
+def message_of(response):
+    try:
+        return response.json()["message"]
+    except (ValueError, LookupError, TypeError):
+        return response.text[:200]
+
+
 class AgentsAPI:
     def __init__(self, base_url, token):
+        token = (token or "").strip()
         if not token:
             raise ValueError("no token")
-        self.url = base_url + "/agents"
+        if not token.isascii() or not token.isprintable():
+            raise ValueError("this token cannot be sent")
+        self.url = base_url.rstrip("/") + "/agents"
         self._headers = {"Authorization": f"Bearer {token}"}
+
+    def _sign(self, request):  # where headers are given, ~/.netrc would win
+        request.headers.update(self._headers)
+        return request
 
     def _send(self, method, path="", body=None):
         response = requests.request(
             method,
             self.url + path,
             json=body,
-            headers=self._headers,
+            auth=self._sign,
             timeout=10,
             allow_redirects=False,
         )
@@ -25,8 +39,9 @@ class AgentsAPI:
         if status == 404 and path:
             raise LookupError(f"there is nothing at {path}")
         if status == 422:
-            raise ValueError(response.json()["message"])
-        response.raise_for_status()
+            raise ValueError(message_of(response))
+        if not 200 <= status < 300:
+            raise requests.HTTPError(f"status {status}", response=response)
         return response
 
     def create(self, name, status="active"):

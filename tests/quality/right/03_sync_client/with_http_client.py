@@ -11,7 +11,12 @@ class ChatClient:
         self.__key = api_key or os.environ.get("OPENAI_API_KEY")
         if not self.__key:
             raise ValueError("a key, please: OPENAI_API_KEY")
-        address = urlsplit(base_url or os.environ["OPENAI_BASE_URL"])
+        self.__key = self.__key.strip()
+        if not (self.__key.isascii() and self.__key.isprintable()) or " " in self.__key:
+            raise ValueError("the key has a character that no key has")
+        address = urlsplit(base_url or os.environ.get("OPENAI_BASE_URL", ""))
+        if not address.hostname:
+            raise ValueError("an address, please: OPENAI_BASE_URL")
         self.prefix = address.path.rstrip("/")
         self.model = model or os.environ.get("OPENAI_MODEL")
         self.history = []
@@ -32,11 +37,15 @@ class ChatClient:
             "Authorization": "Bearer " + self.__key,
             "Content-Type": "application/json",
         }
-        self.connection.request(
-            method, self.prefix + path, body and json.dumps(body), headers
-        )
-        response = self.connection.getresponse()
-        text = response.read()
+        try:
+            self.connection.request(
+                method, self.prefix + path, body and json.dumps(body), headers
+            )
+            response = self.connection.getresponse()
+            text = response.read()
+        except OSError:  # the reply may still come, and must not answer the next call
+            self.connection.close()
+            raise
         if not 200 <= response.status < 300:
             raise OSError(f"{response.status} {response.reason}")
         return json.loads(text)
@@ -49,19 +58,31 @@ class ChatClient:
         )
 
     def models(self):
-        return [model["id"] for model in self._call("GET", "/models")["data"]]
+        reply = self._call("GET", "/models")
+        try:
+            return [model["id"] for model in reply["data"]]
+        except LookupError as error:
+            raise ValueError(f"{reply} has no models") from error
 
     def ask(self, prompt, system=None):
         messages = [{"role": "system", "content": system}] if system else []
         messages += self.history
         messages.append({"role": "user", "content": prompt})
-        choice = self.chat(messages)["choices"][0]
-        if choice["finish_reason"] in ("length", "content_filter"):
+        reply = self.chat(messages)
+        try:
+            choice = reply["choices"][0]
+            if reply.get("error") or choice.get("error"):
+                raise KeyError("error")
+            text = choice["message"]["content"] or ""
+            if not isinstance(text, str):
+                text = "".join(part.get("text", "") for part in text if is_text(part))
+        except (KeyError, IndexError, TypeError) as error:
+            raise ValueError(f"{reply} has no answer") from error
+        if choice.get("finish_reason") in ("length", "content_filter", "error"):
             raise ValueError(choice["finish_reason"])
-        self.history.extend(
-            [
-                messages[-1],
-                {"role": "assistant", "content": choice["message"]["content"]},
-            ]
-        )
-        return choice["message"]["content"]
+        self.history.extend([messages[-1], {"role": "assistant", "content": text}])
+        return text
+
+
+def is_text(part):
+    return part.get("type", "text") == "text"

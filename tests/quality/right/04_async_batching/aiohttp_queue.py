@@ -1,7 +1,9 @@
 """aiohttp, and a queue of bounded size between one producer and the workers."""
 
 import asyncio
+import json
 import os
+import re
 
 import aiohttp
 
@@ -22,6 +24,10 @@ async def ask_all(
         raise ValueError(
             "an address, a key and a model are needed, and a limit of 1 or more"
         )
+    if not re.fullmatch("[!-~]+", key.strip()):
+        raise ValueError("a key is one word of ASCII")
+    if isinstance(prompts, str):
+        raise TypeError("prompts")
     queue = asyncio.Queue(max_concurrency)
     results = []
 
@@ -38,21 +44,41 @@ async def ask_all(
             body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
             try:
                 async with session.post(
-                    url + "/chat/completions", json=body
+                    url.rstrip("/") + "/chat/completions",
+                    json=body,
+                    allow_redirects=False,
                 ) as response:
-                    response.raise_for_status()
-                    choice = (await response.json())["choices"][0]
-                    if choice["finish_reason"] != "stop":
-                        raise ValueError(choice["finish_reason"])
-                    results[number] = choice["message"]["content"]
+                    if response.status != 200:  # raise_for_status would show the key
+                        raise OSError(f"status {response.status}")
+                    results[number] = read(json.loads(await response.read()))
+            except aiohttp.ClientError as error:
+                results[number] = OSError(str(error))
             except Exception as error:
                 results[number] = error
             finally:
                 on_done and on_done()
 
-    session = aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"})
+    session = aiohttp.ClientSession(
+        headers={"Authorization": f"Bearer {key.strip()}"},
+        connector=aiohttp.TCPConnector(limit=0),
+    )
     async with session, asyncio.TaskGroup() as group:
         group.create_task(produce())
         for _ in range(max_concurrency):
             group.create_task(consume(session))
     return results
+
+
+def read(reply):
+    if reply.get("error"):
+        raise ValueError(reply["error"])
+    match reply["choices"][0]:
+        case {"error": error}:
+            raise ValueError(error)
+        case {"finish_reason": "length" | "content_filter" | "error" as reason}:
+            raise ValueError(reason)
+        case {"message": {"content": str() as text}}:
+            return text
+        case {"message": {"content": list() as parts}}:
+            return "".join(part["text"] for part in parts if part["type"] == "text")
+    raise ValueError(f"no answer in {reply}")

@@ -17,10 +17,18 @@ async def ask(client, model, prompt):
     body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
     response = await client.post("/chat/completions", json=body)
     response.raise_for_status()
-    choice = response.json()["choices"][0]
-    if choice["finish_reason"] == "length":
+    reply = response.json()
+    choice = reply["choices"][0]
+    if "error" in reply or "error" in choice:
+        raise ValueError(f"an error: {reply}")
+    if choice.get("finish_reason") in ("length", "content_filter", "error"):
         raise ValueError("the answer was cut off")
-    return choice["message"]["content"]
+    text = choice["message"]["content"]
+    if isinstance(text, list):
+        text = "".join(part["text"] for part in text if part["type"] == "text")
+    if text is None:
+        raise ValueError("the answer has no text")
+    return text
 
 
 async def ask_all(
@@ -34,9 +42,16 @@ async def ask_all(
 ):
     if max_concurrency < 1:
         raise ValueError("max_concurrency must be 1 or more")
+    if isinstance(prompts, str):
+        raise TypeError("one text is not several")
     url = setting(base_url, "OPENAI_BASE_URL")
-    headers = {"Authorization": "Bearer " + setting(api_key, "OPENAI_API_KEY")}
+    key = setting(api_key, "OPENAI_API_KEY").strip()
+    if not all("!" <= letter <= "~" for letter in key):
+        raise ValueError("this cannot be a key")
+    headers = {"Authorization": "Bearer " + key}
     model = setting(model, "OPENAI_MODEL")
+    limits = httpx.Limits(max_connections=max_concurrency)
+    options = {"base_url": url, "headers": headers, "timeout": 30, "limits": limits}
     turns = enumerate(prompts)
     results = {}
 
@@ -50,7 +65,7 @@ async def ask_all(
                 on_done()
 
     async with (
-        httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client,
+        httpx.AsyncClient(**options) as client,
         asyncio.TaskGroup() as group,
     ):
         for _ in range(max_concurrency):

@@ -17,21 +17,37 @@ async def ask_all(
 ):
     if max_concurrency < 1:
         raise ValueError("max_concurrency")
-    try:
-        api_key = api_key or os.environ["OPENAI_API_KEY"]
-        base_url = base_url or os.environ["OPENAI_BASE_URL"]
-        model = model or os.environ["OPENAI_MODEL"]
-    except KeyError as error:
-        raise ValueError(f"{error} is missing") from error
-    sdk = openai.AsyncOpenAI(api_key=api_key, base_url=base_url, max_retries=0)
+    api_key = api_key or os.environ.get("OPENAI_API_KEY")
+    base_url = base_url or os.environ.get("OPENAI_BASE_URL")
+    model = model or os.environ.get("OPENAI_MODEL")
+    if not all([api_key, base_url, model]):
+        raise ValueError("a key, an address and a model are needed")
+    if not api_key.isascii() or len(api_key.split()) != 1:
+        raise ValueError("the key has letters that no key has")
+    if type(prompts) is str:
+        raise TypeError("a list of prompts, please")
+    sdk = openai.AsyncOpenAI(
+        api_key=api_key.strip(),
+        base_url=base_url,
+        max_retries=0,
+        http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
+    )
 
     async def ask(prompt):
         reply = await sdk.chat.completions.create(
             model=model, messages=[{"role": "user", "content": prompt}]
         )
-        if reply.choices[0].finish_reason == "length":
+        choice = reply.choices[0].model_dump()
+        if "error" in {*choice, *reply.model_dump()}:
+            raise RuntimeError(f"an error: {reply}")
+        if choice.get("finish_reason") in ("length", "content_filter", "error"):
             raise RuntimeError("cut off")
-        return reply.choices[0].message.content
+        content = choice["message"]["content"]
+        if isinstance(content, list):
+            content = "".join(one["text"] for one in content if one["type"] == "text")
+        if content is None:
+            raise RuntimeError("no text")
+        return content
 
     results, pending = {}, {}
     try:
