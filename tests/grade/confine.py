@@ -136,8 +136,11 @@ def landlock_version() -> int:
     return max(_libc().syscall(_CREATE, None, 0, 1), 0)
 
 
-def hide_files(readable: Iterable[Path], writable: Iterable[Path]) -> bool:
-    """Leave this process no files but those in some folders.
+def hide_files(
+    readable: Iterable[Path], writable: Iterable[Path], listed: Iterable[Path] = ()
+) -> bool:
+    """Leave this process no files but those in some folders; of the folders listed, it
+    sees the names only.
 
     From version 6 on it can send no signal either, except to what it starts. Returns
     False where the kernel has no Landlock.
@@ -154,6 +157,7 @@ def hide_files(readable: Iterable[Path], writable: Iterable[Path]) -> bool:
     devices = [Path("/dev/null"), Path("/dev/zero"), Path("/dev/urandom")]
     allowed = [(path, read) for path in readable]
     allowed += [(path, every) for path in writable]
+    allowed += [(path, _READ_FOLDER) for path in listed]
     allowed += [(path, _READ | _WRITE) for path in devices]
     for path, rights in allowed:
         try:

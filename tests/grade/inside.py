@@ -201,7 +201,9 @@ class Service:
         confine.limit_resources(counts_processes=level != "process")
         if sys.platform == "linux":
             readable = [Path(one) for one in self.settings["readable"]]
-            confine.hide_files([*readable, folder], [folder / "scratch"])
+            # Python looks for a module in the names of this folder.
+            listed = [plugin.ROOT / "lessons"]
+            confine.hide_files([*readable, folder], [folder / "scratch"], listed)
         if level == "user":  # now, since another user may not reach all these folders
             confine.become(uid)
 

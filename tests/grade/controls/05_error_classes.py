@@ -24,3 +24,10 @@ def test_control_call(answer, server):
     server.script(fault.status(200, body={"id": "NONCE_A"}))
     response = call(answer, "call", "GET", server.url + "/users/ada", timeout=4)
     expect(response.json() == {"id": "NONCE_A"}, expected="NONCE_A")
+
+
+@pytest.mark.points(0)
+def test_control_class(answer, server):
+    """A thing that is no error is of no class of errors."""
+    found = isinstance(object(), answer.BadRequestError)
+    expect(found, saw="no error", expected="NONCE_C")

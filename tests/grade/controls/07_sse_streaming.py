@@ -19,3 +19,10 @@ def test_control_text(answer, server):
     messages = [{"role": "user", "content": "Hello"}]
     text = "".join(call(answer, "stream_chat", messages))
     expect(text == "NONCE_A and NONCE_B", expected="NONCE_A")
+
+
+@pytest.mark.points(0)
+def test_control_class(answer, server):
+    """A thing that is no error is of no class of errors."""
+    found = isinstance(object(), answer.IncompleteStreamError)
+    expect(found, saw="no error", expected="NONCE_C")
