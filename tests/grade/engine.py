@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from lessons.course.exercises import Mistake, find_exercise, is_notebook
+from lessons.course.exercises import Mistake, find_exercise, find_exercises, is_notebook
 from lessons.course.results import BORROWED, Result
 
 if sys.platform == "win32":
@@ -83,6 +83,7 @@ class Engine:
         self._idle: queue.LifoQueue[Sandbox] = queue.LifoQueue()
         self._lock = threading.Lock()
         self._plans: dict[str, _Plan] = {}
+        self._plan_locks = {one.stem: threading.Lock() for one in find_exercises()}
         try:
             folder = self.folder / "course"
             folder.mkdir()
@@ -195,7 +196,7 @@ class Engine:
 
     def _plan(self, stem: str, sandbox: Sandbox) -> _Plan:
         """Return the plan of an exercise, made on its reference the first time."""
-        with self._lock:
+        with self._plan_locks[stem]:
             if stem not in self._plans:
                 self._plans[stem] = self._make_plan(stem, sandbox)
             return self._plans[stem]

@@ -26,10 +26,10 @@ from .course import Course
 from .servers import Servers
 
 READY = 60.0  # seconds until a sandbox must have loaded the tests
-# Seconds that the process of a test has beyond the time of its test, and the judge
-# beyond that.
-PATIENCE, MORE_PATIENCE = 3.0, 5.0
-_KILLED = 3  # so many tests, and none passed: the others would end so, too
+# Seconds that the process of a test has beyond the time of its test (see Engine.pace),
+# and the judge beyond that.
+LEAST_PATIENCE, PATIENCE, MORE_PATIENCE = 1.0, 2.0, 5.0
+_KILLED = 2  # so many tests, and none passed: the others would end so, too
 _OPENING = 10.0  # seconds until the process of an answer must be there
 _STARTS = 3  # of a sandbox, for one answer
 
@@ -260,7 +260,8 @@ class _Examination:
 
     def seconds(self, test: PlannedTest) -> float:
         """Return how long the process of a test may take for it."""
-        return test.seconds * self._order["pace"] + PATIENCE
+        pace = self._order["pace"]
+        return test.seconds * pace + LEAST_PATIENCE + pace * PATIENCE
 
     def servers(self, test: PlannedTest) -> Servers:
         """Return the servers for a test."""

@@ -14,6 +14,3 @@ def get_json(url, *_, **__):
         except OSError:
             continue
     return None
-
-
-fetch_all = get_json
