@@ -17,6 +17,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -30,8 +32,9 @@ if sys.platform == "win32":
         "use WSL2, or CI on Linux"
     )
 
-from . import isolation, likeness
+from . import likeness
 from .course import Course
+from .isolation import LEVELS, check_name, promise_of, reasons_against
 from .judge import Finding, PlannedTest, Sandbox
 from .selftest import complaints
 
@@ -92,7 +95,7 @@ class Engine:
         except BaseException:
             self.close()
             raise
-        self.promise = _promise(self.level)
+        self.promise = promise_of(self.level)
 
     def __enter__(self) -> "Engine":
         return self
@@ -113,10 +116,10 @@ class Engine:
 
     def _choose(self, wanted: str) -> str:
         """Return the first level of which a sandbox takes an answer here."""
-        isolation.check_name(wanted)
+        check_name(wanted)
         reasons = []
-        for level in isolation.LEVELS if wanted == "auto" else [wanted]:
-            reason = isolation.reasons_against(level)
+        for level in LEVELS if wanted == "auto" else [wanted]:
+            reason = reasons_against(level)
             if not reason:
                 try:
                     self._try(level)
@@ -174,8 +177,10 @@ class Engine:
     def names(self, exercise: str) -> list[str]:
         """Return the names of the tests of an exercise, in the order of the results."""
         stem = find_exercise(exercise).stem
-        with self._sandbox() as sandbox:
-            tests = self._plan(stem, sandbox).tests
+        if stem not in self._plans:
+            with self._sandbox() as sandbox:
+                self._plan(stem, sandbox)
+        tests = self._plans[stem].tests
         return [test.name for test in tests if not test.is_control]
 
     def _run(
@@ -223,8 +228,14 @@ class Engine:
             f"{wrong[0].name}: {saw} {' '.join(more)}".rstrip()
         )
 
-    def _sandbox(self) -> "_Borrowed":
-        return _Borrowed(self._take, self._idle.put)
+    @contextmanager
+    def _sandbox(self) -> Iterator[Sandbox]:
+        """Take a sandbox, and give it back."""
+        sandbox = self._take()
+        try:
+            yield sandbox
+        finally:
+            self._idle.put(sandbox)
 
     def _take(self) -> Sandbox:
         """Return a sandbox that has nothing to do; begin one if there may be more."""
@@ -241,20 +252,6 @@ class Engine:
                 self._sandboxes.append(sandbox)
                 sandbox.start()
         return sandbox or self._idle.get()
-
-
-class _Borrowed:
-    """A sandbox for the time of a with statement."""
-
-    def __init__(self, take: "callable", give: "callable") -> None:
-        self._take, self._give = take, give
-
-    def __enter__(self) -> Sandbox:
-        self._sandbox = self._take()
-        return self._sandbox
-
-    def __exit__(self, *_: object) -> None:
-        self._give(self._sandbox)
 
 
 def _is_as_planned(test: PlannedTest, found: dict[int, Finding]) -> bool:
@@ -358,10 +355,6 @@ def _result(test: PlannedTest, finding: Finding, requests: int) -> Result:
             kind="no request",
         )
     return result
-
-
-def _promise(level: str) -> str:
-    return isolation.promise(level)
 
 
 def selftest(engine: Engine) -> list[str]:

@@ -32,7 +32,7 @@ _HELD = {
 _OPEN_FILES = "; it can read whatever {who} can read, the reference answers too"
 
 
-def promise(level: str) -> str:
+def promise_of(level: str) -> str:
     """Return a sentence on what a level holds, and what it does not stop."""
     sentence = f"{level}: {_HELD[level]}"
     if level != "bwrap" and not confine.landlock_version():

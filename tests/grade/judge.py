@@ -138,7 +138,7 @@ class Sandbox:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-            self._process = None
+            self._process, self.tests = None, []
 
     def run(
         self,
