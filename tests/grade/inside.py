@@ -103,10 +103,10 @@ class Service:
         judge = socket.socket(fileno=channel)
         level, scratch = self.settings["level"], Path(order["folder"], "scratch")
         if level == "bwrap":
-            confine.end_with_parent()
             if self.settings["uid"]:
                 confine.become(self.settings["uid"])
             confine.leave(scratch)
+            confine.end_with_parent()
             if child := os.fork():
                 judge.close()
                 os.waitpid(child, 0)
@@ -123,7 +123,10 @@ class Service:
                 self._run_tests(session, order, line, hello["key"])
             os.close(line)
             status = _wait(child, judge)
-            wire.send(judge, {"status": status, "left": self._sweep(child)})
+            left = self._sweep(child)
+            if status is None:
+                return
+            wire.send(judge, {"status": status, "left": left})
 
     def _sweep(self, child: int) -> bool:
         """End what a test's process left behind; say whether there was something."""
@@ -295,10 +298,9 @@ def _trusted_folders() -> list[str]:
     return [f"{folder}{os.sep}" for folder in sys.path if os.path.isdir(folder)]
 
 
-def _wait(child: int, judge: socket.socket) -> int:
-    """Return how a process ended, by itself or because the judge wanted it.
-
-    Ends this process as well if the judge has gone.
+def _wait(child: int, judge: socket.socket) -> int | None:
+    """Return how a process ended, by itself or because the judge wanted it; None if the
+    judge has gone, and it was ended for that.
     """
     poll = select.poll()
     poll.register(judge, select.POLLIN)
@@ -308,15 +310,23 @@ def _wait(child: int, judge: socket.socket) -> int:
     while not (found := os.waitpid(child, os.WNOHANG))[0]:
         events = poll.poll(None if handle >= 0 else 5)
         if any(one == judge.fileno() for one, _ in events):
-            wants_more = wire.receive(judge) is not None
+            wants_more = _hears(judge)
             os.kill(child, signal.SIGKILL)
             found = os.waitpid(child, 0)
             if not wants_more:
-                os._exit(0)
+                return None
             break
     if handle >= 0:
         os.close(handle)
     return os.waitstatus_to_exitcode(found[1])
+
+
+def _hears(judge: socket.socket) -> bool:
+    """Say whether there is a message from the judge, and not the end."""
+    try:
+        return wire.receive(judge) is not None
+    except OSError:
+        return False
 
 
 def _end_all() -> bool:
