@@ -7,6 +7,8 @@ import pytest
 from endpoint import bypass_proxy_for_loopback
 from mock_server import MockServer
 
+from lessons.course import submission
+
 from .grader import plugin
 
 # A proxy or a real key of the person who runs the tests must not change what they see,
@@ -21,7 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
     Pytest asks only here, before it looks into that folder.
     """
-    plugin.add_options(parser)
+    submission.pytest_addoption(parser)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -40,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     The process that prints the summary does so too, though it runs no test.
     """
+    plugin.refuse_plugins(config)
     config.pluginmanager.register(plugin.Grading(config), "grading")
 
 

@@ -22,12 +22,14 @@ def grade(exercise: Exercise) -> list[Result]:
     os.close(handle)
     report = Path(name)
     command = [sys.executable, "-m", "pytest", str(exercise.tests)]
-    command += ["--submission", str(WORK), f"--junitxml={report}", "-q"]
+    # With a blank before the folder, pytest would look for settings in it.
+    command += [f"--submission={WORK}", f"--junitxml={report}", "-q"]
     # Neither notebooks nor several processes are wanted for one file, and without
     # plugins pytest starts at once.
     command += ["-o", "addopts=", "-p", "no:cacheprovider", "--rootdir", str(ROOT)]
     changes = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONUTF8": "1"}
     changes["PYTHONOPTIMIZE"] = ""  # the titles of the tests are their docstrings
+    changes |= {"PYTEST_ADDOPTS": "", "PYTEST_PLUGINS": ""}
     try:
         done = subprocess.run(
             command,

@@ -44,11 +44,12 @@ class Handler:
 
     idle: the connections that wait for another request, and since when (loop time).
     waiting: those on which a reply waits, because a fault or a latency says so.
+    control: answers the control endpoints; None for a server that has none.
     """
 
     def __init__(self, log: Log, plan: Plan, state: State, control: Control) -> None:
         self._log, self._plan, self._state = log, plan, state
-        self._control = control
+        self.control: Control | None = control
 
     def start(self) -> None:
         """Be ready for requests."""
@@ -76,8 +77,8 @@ class Handler:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if refused := _refuse_host(request):
             return refused
-        if self._control.is_for(request):
-            return await self._control.answer(request)
+        if self.control and self.control.is_for(request):
+            return await self.control.answer(request)
         secrets = secrets_in(request.rel_url.raw_query_string)
         hidden = Mask(request.headers, [self._state.api_key, *secrets])
         key = _key(request)

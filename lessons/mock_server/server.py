@@ -108,7 +108,7 @@ class MockServer:
         """
         if self._thread:
             raise RuntimeError("this server is running already")
-        listener = socket.create_server(("127.0.0.1", self._wanted_port), backlog=1024)
+        listener = self._listen()
         self.port = listener.getsockname()[1]
         listener.setblocking(False)
         self._handler.start()
@@ -119,6 +119,10 @@ class MockServer:
         is_ready.wait()
         note_start(self)
         return self
+
+    def _listen(self) -> socket.socket:
+        """Return the socket that takes the connections."""
+        return socket.create_server(("127.0.0.1", self._wanted_port), backlog=1024)
 
     def stop(self) -> None:
         """Stop at once, whoever is still connected. Stopping twice does no harm."""

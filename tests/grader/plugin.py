@@ -1,6 +1,6 @@
 """The pytest plugin that grades.
 
-It has the option `--submission`, gives each test of tests/exercises its answer, its
+It knows the option `--submission`, gives each test of tests/exercises its answer, its
 server and its points, runs it within limits, and reports a Result for it.
 """
 
@@ -33,17 +33,6 @@ SETTINGS = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL")
 _STEM = re.compile(r"test_(\d\d_\w+)")
 
 
-def add_options(parser: pytest.Parser) -> None:
-    """Add --submission."""
-    parser.getgroup("exercises").addoption(
-        "--submission",
-        default="solutions",
-        metavar="DIR",
-        help="the folder of answers to grade with tests/exercises, or one answer; "
-        "default: solutions",
-    )
-
-
 def submission(config: pytest.Config) -> Path:
     """Return the folder, or the one file, to grade.
 
@@ -59,6 +48,33 @@ def submission(config: pytest.Config) -> Path:
     raise pytest.UsageError(
         f"--submission: there is no {name} here or in the repository"
     )
+
+
+def refuse_plugins(config: pytest.Config) -> None:
+    """Raise UsageError if a plugin or setting may come from a hand-in.
+
+    Settings in the environment may name plugins, too.
+    """
+    path = submission(config)
+    if path == ROOT / "solutions":
+        return
+    folder = (path if path.is_dir() else path.parent).resolve()
+    files = [
+        getattr(one, "__file__", None) for one in config.pluginmanager.get_plugins()
+    ]
+    for file in filter(None, [*files, config.inipath]):
+        if folder == Path(file).resolve().parent:
+            name = Path(file).name
+            raise pytest.UsageError(
+                f"--submission: pytest has read the {name} of the hand-in, so nothing "
+                f"it says counts; move that file away, or write --submission={path}"
+            )
+    plugins = os.environ.get("PYTEST_PLUGINS")
+    if plugins or re.search(r"(^|\s)-p", os.environ.get("PYTEST_ADDOPTS", "")):
+        raise pytest.UsageError(
+            "--submission: the environment names plugins for pytest, and those could "
+            "change what the tests say; unset PYTEST_PLUGINS and PYTEST_ADDOPTS"
+        )
 
 
 def exercise_of(path: Path) -> str:

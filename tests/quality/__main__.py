@@ -1,6 +1,7 @@
 """Print how good the graders of the exercises are, for the README."""
 
 import argparse
+import functools
 import os
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from .grader import (
     grade_all,
 )
 from .mutants import mutants
+from .sandboxed import SandboxPool
 
 KINDS = ("reference", "stub", "right", "wrong")
 
@@ -253,6 +255,11 @@ def main() -> int:
         type=int,
         help="processes at once; default: two for each processor, and one",
     )
+    parser.add_argument(
+        "--isolation",
+        metavar="LEVEL",
+        help="grade in the sandboxes of a class: auto, bwrap, user or process",
+    )
     options = parser.parse_args()
     try:
         return show(*options.show) if options.show else judge(options)
@@ -264,7 +271,10 @@ def main() -> int:
 def judge(options: argparse.Namespace) -> int:
     """Grade what the options name; return 1 if something is not as it should be."""
     start = time.monotonic()
-    with Pool(options.jobs) as pool:
+    pool_of_jobs = Pool
+    if options.isolation:
+        pool_of_jobs = functools.partial(SandboxPool, options.isolation)
+    with pool_of_jobs(options.jobs) as pool:
         is_good = True
         if options.mutants:
             is_good = judge_mutants(pool, options.only)

@@ -1,3 +1,3 @@
 """Answers are no tests, and answers that are notebooks are none to compare."""
 
-collect_ignore = ["right", "wrong"]
+collect_ignore = ["right", "wrong", "hostile"]

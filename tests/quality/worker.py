@@ -64,8 +64,7 @@ def main() -> None:
         test_file = ROOT / "tests" / "exercises" / f"test_{job['exercise']}.py"
         arguments = [
             *([f"{test_file}::{name}" for name in job["tests"]] or [str(test_file)]),
-            "--submission",
-            job["path"],
+            f"--submission={job['path']}",
             "-o",
             "addopts=",
             "-q",
