@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lessons.course.exercises import Mistake
+from lessons.course.exercises import Mistake, find_exercises
 from tests.grade.exports import classroom50
 from tests.grade.journal import read_run, read_verdicts
 from tests.grade.report import Report, defuse, make_report, safe_name, to_csv
@@ -29,6 +29,9 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+MOST = 20 * len(find_exercises())
+
+
 @pytest.fixture(scope="module")
 def report(made: Path) -> Report:
     """The report of the class."""
@@ -41,12 +44,12 @@ def test_grades(made: Path) -> None:
     reason to look is named.
     """
     grades = rows(made / "report" / "grades.csv")
-    numbers = [f"{number:02}" for number in range(1, 9)]
+    numbers = [exercise.number for exercise in find_exercises()]
     head = ["student", "name", "email", *numbers, "total", "of", "look"]
     assert [*grades[0]] == head
     by_id = {row["student"]: row for row in grades}
     assert by_id["ada"]["01"] == "20" and by_id["ada"]["05"] == "15"
-    assert by_id["ada"]["look"] == "" and by_id["ada"]["of"] == "160"
+    assert by_id["ada"]["look"] == "" and by_id["ada"]["of"] == str(MOST)
     assert by_id["77"]["name"] == "Dora <b> Doe" and by_id["77"]["total"] == "0"
     assert by_id["77"]["look"] == (
         "01: uses the course's own code; 05: its process ended; "
@@ -91,7 +94,7 @@ def test_feedback(made: Path) -> None:
     """
     students = made / "report" / "students"
     ada = (students / "ada" / "feedback.md").read_text("utf-8")
-    assert ada.startswith("# ada: 35 of 160 points\n")
+    assert ada.startswith(f"# ada: 35 of {MOST} points\n")
     assert "## 01_basic_get: 20 of 20 points\n\nAll tests passed." in ada
     assert "python -m lessons hint 05" in ada and "=1+1" in ada
     assert (
@@ -142,7 +145,7 @@ def test_gradescope(made: Path) -> None:
         assert set(results) == {"tests", "visibility", "stdout_visibility"}
         tests = results["tests"]
         assert sum(test["score"] for test in tests) == int(grade["total"])
-        assert sum(test["max_score"] for test in tests) == 160
+        assert sum(test["max_score"] for test in tests) == MOST
         assert all(set(test) <= allowed for test in tests)
         assert {test["status"] for test in tests} <= {"passed", "failed"}
 
@@ -155,12 +158,12 @@ def test_classroom50(report: Report) -> None:
     texts = ("classroom", "assignment", "submission", "commit", "release", "review")
     assert all(result[name] and isinstance(result[name], str) for name in texts)
     assert result["submission"].startswith("submit/") and result["datetime"][-1] == "Z"
-    assert (result["score"], result["max-score"]) == (35, 160)
+    assert (result["score"], result["max-score"]) == (35, MOST)
     for test in result["tests"]:
         assert set(test) == {"test-name", "passed", "score", "max-score"}
         assert test["passed"] is (test["score"] == test["max-score"])
     assert sum(test["score"] for test in result["tests"]) == 35
-    assert sum(test["max-score"] for test in result["tests"]) == 160
+    assert sum(test["max-score"] for test in result["tests"]) == MOST
     with pytest.raises(Mistake, match="several students"):
         classroom50(report, CLASSROOM)
     with pytest.raises(Mistake, match="SUBMISSION_TAG not set"):

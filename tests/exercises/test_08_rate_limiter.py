@@ -217,6 +217,7 @@ def test_edge(answer, server):
     expect(set(found.values()) == {3}, saw=saw, expected="3 in each of 5 half seconds")
 
 
+@pytest.mark.limit(15)
 @pytest.mark.points(1, hint="window")
 def test_any_window(answer, server):
     """Each call starts at the first moment at which no window would hold too many, and

@@ -3,7 +3,6 @@ and that an honest one loses nothing by it.
 """
 
 import os
-import random
 import re
 import shutil
 import socket
@@ -59,20 +58,16 @@ def test_hostile_hand_ins(pool: SandboxPool) -> None:
 
 
 def test_honest_answers_lose_nothing(pool: SandboxPool) -> None:
-    """A right and a wrong answer to each exercise get what they get without a sandbox,
-    from the same tests; which ones changes from day to day.
+    """A right and a wrong answer get what they get without a sandbox, from the same
+    tests, for requests, asyncio and threads.
 
     `python -m tests.quality --isolation auto` tries all.
     """
-    cases, chosen = find_cases(), []
-    for exercise in find_exercises():
-        for kind in ("right", "wrong"):
-            found = [
-                case
-                for case in cases
-                if case.kind == kind and case.exercise == exercise.stem
-            ]
-            chosen += random.sample(found, min(1, len(found)))
+    chosen = [
+        next(case for case in find_cases([number]) if case.kind == kind)
+        for number in ("01", "04", "08")
+        for kind in ("right", "wrong")
+    ]
     graded = [(case, pool.submit(case)) for case in chosen]
     wrong = {
         str(case): found

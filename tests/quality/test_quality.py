@@ -151,6 +151,17 @@ def test_readme_has_the_figures() -> None:
     assert made - killed == survivors, f"survivors.toml has {survivors} mutants"
 
 
+def test_readme_has_the_blind_rounds() -> None:
+    """The README's table has the first grading of every round."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rounds = tomllib.loads((FOLDER / "rounds.toml").read_text(encoding="utf-8"))
+    told = re.findall(
+        r"(?m)^\| (round-\d+)[^|]* \| (.*) of (.*) \| (.*) of (.*) \|$", readme
+    )
+    kept = {name: (*one["wrong"], *one["right"]) for name, one in rounds.items()}
+    assert {name: tuple(map(int, figures)) for name, *figures in told} == kept
+
+
 def case_of(code: str, kind: str = "right", wrong: WrongAnswer | None = None) -> Case:
     """Return an answer to the first exercise with this code."""
     return Case(kind, exercises()[0], code, "made_up", wrong)
