@@ -18,6 +18,25 @@ for _name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL"):
     os.environ.pop(_name, None)
 
 
+LONG = {
+    name: place
+    for place, name in enumerate(
+        (
+            "test_quality.py",
+            "test_engine.py",
+            "test_exercises.py",
+            "test_verdicts.py",
+            "test_scripts.py",
+            "test_try.py",
+            "04_async_batching.ipynb",
+            "test_polite_clients.py",
+            "test_httpx2.py",
+            "test_machines.py",
+        )
+    )
+}
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --submission, for tests/exercises.
 
@@ -47,13 +66,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the two files that take longest.
+    """Begin with the files that take longest.
 
     Otherwise one process would still be busy with them when all others are done.
     """
-    items.sort(
-        key=lambda item: item.path.name not in ("test_quality.py", "test_httpx2.py")
-    )
+    items.sort(key=lambda item: LONG.get(item.path.name, len(LONG)))
 
 
 @pytest.fixture

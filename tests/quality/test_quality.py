@@ -33,9 +33,13 @@ from tests.quality.wrong_answers import ChangeError, WrongAnswer, read_wrong_ans
 
 CORE, POINTS = 14, 20  # of each exercise: of its core, and in all
 CASES = find_cases()[::-1]  # the last exercises take longest, so they begin
-# All wrong answers take minutes: `python -m tests.quality` grades them, here is a part.
-WRONG = [case for case in CASES if case.wrong]
-CHOSEN = [case for case in CASES if not case.wrong or case in WRONG[::4]]
+# All of them take minutes: `python -m tests.quality` grades them, and here is a part.
+KINDS = {"reference": 1, "stub": 1, "right": 3, "wrong": 8}  # each one, each third, …
+PARTS = {
+    kind: [case for case in CASES if case.kind == kind][::every]
+    for kind, every in KINDS.items()
+}
+CHOSEN = [case for case in CASES if case in PARTS[case.kind]]
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +68,8 @@ def graded(pool: Pool, request: pytest.FixtureRequest) -> dict[Case, "Future[Gra
 
 @pytest.mark.parametrize("case", CHOSEN, ids=str)
 def test_answer(graded: dict[Case, "Future[Grade]"], case: Case) -> None:
-    """Right answers get all points, stubs are not started, and every fourth wrong
-    answer is rejected by the tests that are meant to.
+    """References and right answers get all points, stubs are not started, and wrong
+    answers are rejected by the tests that are meant to.
 
     `python -m tests.quality` grades all of them, and sees which points they keep.
     """
