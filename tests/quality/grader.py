@@ -174,9 +174,10 @@ def complaints(case: Case, grade: Grade, in_full: bool = True) -> list[str]:
         for name in case.wrong.rejected_by
         if not _has_failed(name, grade)
     ]
-    if in_full and grade.points != case.wrong.keeps:
+    least, most = case.wrong.keeps, max(case.wrong.keeps, case.wrong.at_most)
+    if in_full and not least <= grade.points <= most:
         found.append(
-            f"it keeps {grade.points} points, not {case.wrong.keeps} (failed: "
+            f"it keeps {grade.points} points, not {least} to {most} (failed: "
             f"{', '.join(grade.failed)})"
         )
     return found

@@ -195,7 +195,7 @@ PROMISE = WrongAnswer("guess", "It guesses.", ("test_a", "test_b[1]"), 3, "")
         (
             "wrong",
             {"test_a[x]": False, "test_a[y]": True, "test_b[1]": False, "test_c": True},
-            ["keeps 2 points"],
+            ["keeps 2 points, not 3 to 3"],
         ),
         (
             "wrong",
@@ -282,6 +282,8 @@ Keeps: 12 points
     one, two = read_wrong_answers(change() + other, BASES)
     sentence, tests = "Both of them are wrong.", ("test_a[x]", "test_b")
     assert one[:4] == ("two_places", sentence, tests, 1)
+    (luck,) = read_wrong_answers(change(("1 point", "1 to 2 points")), BASES)
+    assert (luck.keeps, luck.at_most) == (1, 2)
     assert one.code == (
         '"""Both of them\nare wrong.\n\nRejected by: test_a[x],\ntest_b\n'
         'Keeps: 1 point\n"""\n\nfirst = 1\nsecond = 2\n\nlast = 4\n'

@@ -39,6 +39,7 @@ class WrongAnswer(NamedTuple):
     rejected_by: tuple[str, ...]  # the tests that must fail
     keeps: int  # the points of the tests that must pass
     code: str  # a whole file, with the other facts as its docstring
+    at_most: int = 0  # the points with those of tests that may pass, by chance
 
 
 class ChangeError(ValueError):
@@ -75,13 +76,13 @@ def _read(name: str, text: str, default: str, bodies: Mapping[str, str]) -> Wron
     diff, end, rest = block.partition("\n```\n")
     misconception, fields = _fields(facts)
     base = fields.get("Base", default)
-    keeps = re.fullmatch(r"(\d+) points?", fields.get("Keeps", ""))
+    keeps = re.fullmatch(r"(\d+)(?: to (\d+))? points?", fields.get("Keeps", ""))
     parts = {
         "a name of letters, digits and _ after `## `": re.fullmatch(r"\w+", name),
         "a sentence that says what is wrong": misconception,
         "`Base: right/NAME`, here or at the top of the file": base,
         "`Rejected by: test_NAME`": fields.get("Rejected by"),
-        "`Keeps: N points`": keeps,
+        "`Keeps: N points`, or `N to M points`": keeps,
         "a block of lines from ```diff to ```": end and language == "diff",
     }
     if missing := [part for part, found in parts.items() if not found]:
@@ -99,7 +100,8 @@ def _read(name: str, text: str, default: str, bodies: Mapping[str, str]) -> Wron
     except SyntaxError as error:
         raise ChangeError(f"the result is no Python: {error}\n\n{code}") from None
     tests = tuple(test.strip() for test in fields["Rejected by"].split(","))
-    return WrongAnswer(name, misconception, tests, int(keeps[1]), code)
+    least, most = int(keeps[1]), int(keeps[2] or keeps[1])
+    return WrongAnswer(name, misconception, tests, least, code, most)
 
 
 def _fields(text: str) -> tuple[str, dict[str, str]]:
