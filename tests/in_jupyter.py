@@ -88,9 +88,11 @@ def links(path: Path) -> list[str]:
 def click(page: Page, path: str, link: str) -> str:
     """Click a link of the notebook in front; return what is wrong, "" if it opens."""
     wanted = os.path.normpath(os.path.join(os.path.dirname(path), unquote(link)))
+    for folded in page.locator("details:not([open]) > summary").all():
+        folded.evaluate("summary => summary.parentElement.open = true")
     target = page.locator(f'.jp-RenderedMarkdown a[href*="{Path(link).name}"]').first
-    target.scroll_into_view_if_needed()
-    target.click()
+    # JupyterLab draws only what is near; a click of the page itself needs no scrolling.
+    target.evaluate("link => link.click()")
     for _ in range(100):
         if dialog := page.locator(".jp-Dialog-content").all():
             return f"{link}: {dialog[0].inner_text()!r}"

@@ -1,4 +1,7 @@
-"""Exercise 03: hold a conversation with a model, over one connection."""
+"""Exercise 03: hold a conversation with a model, over one connection.
+
+You may copy from the notebook; an import of robust_client gives no points.
+"""
 
 from typing import Any, Self
 

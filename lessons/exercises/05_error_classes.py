@@ -1,4 +1,7 @@
-"""Exercise 05: everything that can go wrong in a call, as one family of errors."""
+"""Exercise 05: everything that can go wrong in a call, as one family of errors.
+
+You may copy from the notebook; an import of robust_client gives no points.
+"""
 
 from typing import Any
 

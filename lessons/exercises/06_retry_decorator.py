@@ -1,4 +1,7 @@
-"""Exercise 06: read Retry-After in all its forms, and repeat what can succeed later."""
+"""Exercise 06: read Retry-After in all its forms, and repeat what can succeed later.
+
+You may copy from the notebook; an import of robust_client gives no points.
+"""
 
 import random
 from collections.abc import Callable

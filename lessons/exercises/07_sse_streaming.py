@@ -1,6 +1,7 @@
 """Exercise 07: read an event stream as the standard says, and know a whole answer.
 
 The core is iter_sse and stream_chat; collect_chat is further, if you like.
+You may copy from the notebook; an import of robust_client gives no points.
 """
 
 from collections.abc import Iterable, Iterator

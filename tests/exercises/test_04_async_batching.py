@@ -419,9 +419,14 @@ def test_cancel(answer, server):
     under way.
     """
 
+    told: list[float] = []
+
+    def on_done() -> None:
+        told.append(time.monotonic())
+
     async def scenario() -> tuple[int, bool]:
         calls = asyncio.ensure_future(
-            call(answer, "ask_all", questions(3), max_concurrency=2)
+            call(answer, "ask_all", questions(30), max_concurrency=2, on_done=on_done)
         )
         while len(server.records) < 2 and not calls.done():
             await asyncio.sleep(0.01)
@@ -445,6 +450,11 @@ def test_cancel(answer, server):
         went_on == 0,
         saw=saw,
         expected="every call that was under way given up, and no further one",
+    )
+    expect(
+        len(told) <= 2,
+        saw=f"on_done was called for {len(told)} prompts: workers went on and failed",
+        expected="workers that end together with ask_all; 2 calls were under way",
     )
     expect(
         is_cancelled,
