@@ -88,8 +88,6 @@ def links(path: Path) -> list[str]:
 def click(page: Page, path: str, link: str) -> str:
     """Click a link of the notebook in front; return what is wrong, "" if it opens."""
     wanted = os.path.normpath(os.path.join(os.path.dirname(path), unquote(link)))
-    for folded in page.locator("details:not([open]) > summary").all():
-        folded.evaluate("summary => summary.parentElement.open = true")
     target = page.locator(f'.jp-RenderedMarkdown a[href*="{Path(link).name}"]').first
     # JupyterLab draws only what is near; a click of the page itself needs no scrolling.
     target.evaluate("link => link.click()")
