@@ -107,9 +107,8 @@ def seen(server: MockServer) -> dict[str, Any]:
 
 def run_dask(store: Store, server: MockServer, asked: argparse.Namespace) -> None:
     """Do all jobs with the first provider alone, on a cluster of Dask."""
-    from robust_client.on_dask import (
-        run_local_cluster,  # with `pip install -e .[scale]`
-    )
+    # It comes with `pip install -e .[scale]`.
+    from robust_client.on_dask import run_local_cluster
 
     provider = partial(open_small, server.url, server.api_key)
     asyncio.run(run_local_cluster(store, provider, asked.rate, asked.workers))
