@@ -5,7 +5,7 @@ import errno
 import math
 import socket
 import sys
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, MutableMapping
 from typing import Any
 
 from aiohttp import web
@@ -47,13 +47,18 @@ class Connection(web.RequestHandler):
     other has a moment for its reply.
 
     waiting: the connections on which a reply waits.
+    ending: those whose client sends no more, and when that moment is over (loop time).
     """
 
     def __init__(
-        self, waiting: Container[asyncio.Transport], *args: Any, **more: Any
+        self,
+        waiting: Container[asyncio.Transport],
+        ending: MutableMapping[asyncio.Transport, float],
+        *args: Any,
+        **more: Any,
     ) -> None:
         super().__init__(*args, **more)
-        self._waiting = waiting
+        self._waiting, self._ending = waiting, ending
 
     def eof_received(self) -> bool:
         """Say whether to keep the connection open for writing."""
@@ -62,6 +67,7 @@ class Connection(web.RequestHandler):
         if transport is None or transport in self._waiting or is_idle:
             return False
         self.close()  # as soon as what came is answered
+        self._ending[transport] = loop.time() + GRACE
         loop.call_later(0.02, self._close_if_in_vain)
         loop.call_later(GRACE, transport.close)
         return True

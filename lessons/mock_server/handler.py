@@ -44,6 +44,7 @@ class Handler:
 
     idle: the connections that wait for another request, and since when (loop time).
     waiting: those on which a reply waits, because a fault or a latency says so.
+    ending: those whose client sends no more, and until when they are kept (loop time).
     control: answers the control endpoints; None for a server that has none.
     """
 
@@ -55,6 +56,7 @@ class Handler:
         """Be ready for requests."""
         self._is_stopping = False
         self.idle: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+        self.ending: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
         self.waiting: set[Any] = set()
         self._workers = ThreadPoolExecutor(2, thread_name_prefix="mock-server-worker")
 
@@ -188,7 +190,13 @@ class Handler:
         return reply
 
     async def _wait(self, transport: Any, seconds: float) -> None:
-        """Wait with a reply; for ever if seconds is infinity."""
+        """Wait with a reply; for ever if seconds is infinity.
+
+        A connection that is closed before the wait is over is closed now.
+        """
+        loop = asyncio.get_running_loop()
+        if loop.time() + seconds > self.ending.get(transport, math.inf):
+            transport.close()
         self.waiting.add(transport)
         try:
             if seconds == math.inf:

@@ -1,6 +1,7 @@
 """The server: a real HTTP/1.1 server on 127.0.0.1, in a thread of its own."""
 
 import asyncio
+import contextlib
 import functools
 import logging
 import re
@@ -142,6 +143,7 @@ class MockServer:
         connect = functools.partial(
             Connection,
             self._handler.waiting,
+            self._handler.ending,
             server,
             loop=self._loop,
             access_log=None,
@@ -161,6 +163,10 @@ class MockServer:
                 is_ready.set()
             await self._stop_event.wait()
             task.cancel()
+            with contextlib.suppress(NotImplementedError):  # as on Windows
+                # One who comes right now must not meet a cancelled sock_accept.
+                self._loop.remove_reader(listener)
+            await asyncio.wait([task])
         self._handler.stop()
         await runner.cleanup()
 

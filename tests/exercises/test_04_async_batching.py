@@ -102,7 +102,7 @@ async def watch(
 
 async def count_those_that_went_on(server: MockServer) -> int:
     """Return how many calls were not given up, when all of them have ended."""
-    for _ in range(100):  # turns of the event loop, which are longer on a busy machine
+    for _ in range(300):  # turns of the event loop, which are longer on a busy machine
         if all(record.ended for record in server.records):
             break
         await asyncio.sleep(0.01)
@@ -211,22 +211,17 @@ def test_never_more(answer, server):
         coroutine = call(answer, "ask_all", questions(8), max_concurrency=2)
         await watch(server, asyncio.ensure_future(coroutine), 3, 20)
 
-    async def open_later() -> None:
-        server.reset()
-        await call(answer, "ask_all", questions(8), max_concurrency=2)
-
-    for scenario in (open_at_first, open_later):
-        run_async(scenario)
-        expect(
-            server.peak_open <= 2,
-            saw=f"{server.peak_open} requests open at once",
-            expected="at most 2: a real service refuses those above the limit",
-        )
+    run_async(call(answer, "ask_all", questions(8), max_concurrency=2))
+    count, most = len(server.records), server.peak_open
+    server.reset()
+    run_async(open_at_first)
+    most = max(most, server.peak_open)
     expect(
-        len(server.records) == 8,
-        saw=f"{len(server.records)} requests",
-        expected="8 requests",
+        most <= 2,
+        saw=f"{most} requests open at once",
+        expected="at most 2: a real service refuses those above the limit",
     )
+    expect(count == 8, saw=f"{count} requests", expected="8 requests")
 
 
 @pytest.mark.points(1, hint="connections")

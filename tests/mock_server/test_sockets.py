@@ -210,6 +210,21 @@ def test_a_client_that_gives_up_is_gone_at_once(
     assert {record.end for record in server.records} == {"client-gone"}
 
 
+def test_a_client_that_had_left_before_the_wait_is_gone_at_once(
+    server: MockServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client whose end arrives with its request is gone when the wait begins, since
+    the reply comes too late for whoever sends no more.
+    """
+    monkeypatch.setattr(accept, "GRACE", 60)
+    for form in [fault.hang(), fault.delay(61)] * 5:
+        server.script(form)
+        with wire.connect(server) as connection:
+            connection.sendall(GET)
+        server.wait_for(len(server.records) or 1, timeout=10)
+    assert [record.end for record in server.wait_for(10)] == ["client-gone"] * 10
+
+
 def test_stopping_ends_open_requests() -> None:
     """A request that hangs when the server stops is recorded as server-stopped, and its
     connection ends.
