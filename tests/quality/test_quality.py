@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from lessons.course.exercises import Exercise, read_hints
-from lessons.course.results import Result, score
+from lessons.course.results import Result
 from tests.lesson_files import ROOT
 from tests.quality.__main__ import main
 from tests.quality.grader import (
@@ -34,12 +34,13 @@ from tests.quality.wrong_answers import ChangeError, WrongAnswer, read_wrong_ans
 CORE, POINTS = 14, 20  # of each exercise: of its core, and in all
 CASES = find_cases()[::-1]  # the last exercises take longest, so they begin
 # All of them take minutes: `python -m tests.quality` grades them, and here is a part.
-KINDS = {"reference": 1, "stub": 1, "right": 3, "wrong": 8}  # each one, each third, …
+# The references are graded by tests/exercises.
+KINDS = {"stub": 1, "right": 6, "wrong": 16}  # each one, each sixth, …
 PARTS = {
     kind: [case for case in CASES if case.kind == kind][::every]
     for kind, every in KINDS.items()
 }
-CHOSEN = [case for case in CASES if case in PARTS[case.kind]]
+CHOSEN = [case for case in CASES if case in PARTS.get(case.kind, [])]
 
 
 @pytest.fixture(scope="module")
@@ -68,20 +69,25 @@ def graded(pool: Pool, request: pytest.FixtureRequest) -> dict[Case, "Future[Gra
 
 @pytest.mark.parametrize("case", CHOSEN, ids=str)
 def test_answer(graded: dict[Case, "Future[Grade]"], case: Case) -> None:
-    """References and right answers get all points, stubs are not started, and wrong
-    answers are rejected by the tests that are meant to.
+    """Right answers get all points, stubs are not started, and wrong answers are
+    rejected by the tests that are meant to.
 
     `python -m tests.quality` grades all of them, and sees which points they keep.
     """
     grade = graded[case].result()
     found = complaints(case, grade, in_full=not case.wrong)
     assert not found, f"{found}\n\n{grade.explain()}"
-    if case.kind == "reference":
-        assert grade.points == POINTS, (
-            f"the tests of {case.exercise} are worth {grade.points} points"
-        )
-        core = score(list(grade.results.values()), further=False)
-        assert core == (CORE, CORE), f"the core of {case.exercise} is worth {core[1]}"
+
+
+@pytest.mark.parametrize("exercise", exercises())
+def test_points(exercise: str) -> None:
+    """The tests of each exercise are worth 20 points, 14 of them for the core."""
+    path = ROOT / "tests" / "exercises" / f"test_{exercise}.py"
+    points = [0, 0]  # of the core, and further
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".points"):
+            points[ast.unparse(node).count("further=True")] += node.args[0].value
+    assert points == [CORE, POINTS - CORE]
 
 
 @pytest.mark.parametrize("exercise", exercises())
