@@ -396,14 +396,16 @@ def test_remedy_works_on_this_machine(
     assert doctor.install_command() == command
 
 
-@pytest.mark.parametrize("name", [".env.txt", "env", "notebooks/.env"])
-def test_doctor_names_settings_that_nothing_reads(tree: Path, name: str) -> None:
+def test_doctor_names_settings_that_nothing_reads(tree: Path) -> None:
     """A `.env` under another name, or in another folder, is named."""
-    (tree / name).write_text("OPENAI_MODEL=model-7\n")
+    names = [".env.txt", "env", "notebooks/.env"]
+    for name in names:
+        (tree / name).write_text("OPENAI_MODEL=model-7\n")
     (tree / "lessons" / "env").mkdir()  # a folder is no file of settings
     told = lessons("doctor", cwd=tree, **NO_PROXY).stdout
-    assert told.count("[fix] settings: ") == 1, told
-    assert f"[fix] settings: {name} is there, and nothing reads it" in told
+    assert told.count("[fix] settings: ") == len(names), told
+    for name in names:
+        assert f"[fix] settings: {name} is there, and nothing reads it" in told
 
 
 @pytest.mark.parametrize(

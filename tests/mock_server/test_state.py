@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 import requests
-from mock_server import MockServer, Record, fault
+from mock_server import MockServer, Record, fault, records
 from mock_server.openai_shared import go_duration
 
 ASK = {"model": "mock-small", "messages": [{"role": "user", "content": "Say hello"}]}
@@ -148,19 +148,23 @@ def test_attempts_count_equal_requests(server: MockServer) -> None:
     assert [record.attempt for record in server.records] == [1, 1, 2, 3, 1, 1, 1, 2]
 
 
-def test_records_and_bodies_are_capped(server: MockServer) -> None:
-    """At most 10,000 records are kept, the newest, and of a body its first 64 KiB."""
+def test_records_and_bodies_are_capped(
+    server: MockServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only so many records are kept, the newest, and of a body its first 64 KiB."""
+    assert records.RECORD_LIMIT == 10_000
+    monkeypatch.setattr(records, "RECORD_LIMIT", 100)
     requests.post(f"{server.url}/post", data=b"x" * 100_000, timeout=5)
     assert server.records[0].body == b"x" * 65536
     with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
         one = b"GET /status/204 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-        for _ in range(101):
+        for _ in range(2):
             connection.sendall(one * 100)
             seen = b""
             while seen.count(b"\r\n\r\n") < 100:
                 seen += connection.recv(65536)
-    records = server.records
-    assert (len(records), records[0].n, records[-1].n) == (10_000, 102, 10_101)
+    kept = server.records
+    assert (len(kept), kept[0].n, kept[-1].n) == (100, 102, 201)
 
 
 def test_peak_open(server: MockServer) -> None:
@@ -630,8 +634,8 @@ def test_a_seeded_run_repeats_under_concurrency() -> None:
             key=repr,
         )
 
-    runs = [fates(run_at_once(7)) for _ in range(3)]
-    assert runs[0] == runs[1] == runs[2]
+    runs = [fates(run_at_once(7)) for _ in range(2)]
+    assert runs[0] == runs[1]
     share = sum(fate[4] == "chaos" for fate in runs[0]) / len(runs[0])
     assert 0.3 < share < 0.5, f"chaos of 0.4 met {share:.2f} of the requests"
 
