@@ -202,6 +202,9 @@ def test_failures_are_values(answer, server, desk):
     results = desk.start(answer, questions("abcd"), max_concurrency=1)
     failed = [one for one, value in results.items() if isinstance(value, Exception)]
     expect(failed == ["b", "c"], saw=kinds(results), expected="exceptions for b and c")
+    server.script(fault.no_content())  # null: "" or an exception
+    desk.use_store("more.db")
+    desk.start(answer, questions("a"))
 
 
 @pytest.mark.points(1, hint="store")
@@ -356,6 +359,13 @@ def test_retry_after(answer, server, desk):
     hint = "idempotency-key"
     is_same = len({*keys(server)}) == 1
     expect(is_same, saw="two keys", expected="one key: it is one job", hint=hint)
+    server.script(*[fault.status(429, retry_after="0")] * 4)
+    desk.use_store("more.db")
+    results = desk.start(answer, jobs)
+    count = len(server.records) - 2
+    saw = f"{kinds(results)}, after {count} requests"
+    is_right = isinstance(results["a"], Exception) and count == 4
+    expect(is_right, saw=saw, expected="an exception after 4: it asks 3 times again")
 
 
 # --- core: money ----------------------------------------------------------------------
