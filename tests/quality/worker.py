@@ -57,7 +57,9 @@ class Service:
             item._initrequest()  # or it would keep the server of its last run
             del item.user_properties[2:]  # and that run's result; see Grading
             item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
-            if job["stop_early"] and not all(one.passed for one in self.results.values()):
+            if job["stop_early"] and not all(
+                one.passed for one in self.results.values()
+            ):
                 return
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
