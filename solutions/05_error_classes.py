@@ -175,7 +175,7 @@ def call(method: str, url: str, **kwargs: Any) -> requests.Response:
     # A redirect would take the key and the body to another address.
     kwargs.setdefault("allow_redirects", False)
     # A login in ~/.netrc would replace a key in the headers.
-    kwargs.setdefault("auth", _leave_as_it_is)
+    kwargs.setdefault("auth", lambda request: request)
     try:
         response = requests.request(method, url, **kwargs)
         _ = response.content  # with stream=True, the body arrives only now
@@ -188,11 +188,6 @@ def call(method: str, url: str, **kwargs: Any) -> requests.Response:
         response.encoding = None  # or .json() believes a wrong charset in the header
         return response
     raise _class_for_exception(cause)(f"{type(cause).__name__}: {cause}") from cause
-
-
-def _leave_as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Return a request: what may stand for auth, and adds nothing."""
-    return request
 
 
 def _class_for_exception(cause: Exception) -> type[APIError]:
@@ -253,12 +248,12 @@ def _words_in(body: Any) -> str:
     """
     words, parts = [], [body]
     for part in parts:  # which grows, as there is more below
-        if isinstance(part, str):
-            words.append(part)
-        elif isinstance(part, list):
+        if isinstance(part, dict):
+            part = [part.get(name) for name in _WORDS]
+        if isinstance(part, list):
             parts += part
-        elif isinstance(part, dict):
-            parts += [part.get(name) for name in _WORDS]
+        elif isinstance(part, str):
+            words.append(part)
     return "; ".join(words)
 
 

@@ -5,7 +5,6 @@ The rules are those of the WHATWG HTML standard, sections 9.2.5 and 9.2.6:
 https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 """
 
-import functools
 import json
 import os
 import re
@@ -240,10 +239,6 @@ def _setting(name: str) -> str:
     return value
 
 
-# The certificates to trust. They are read once, which takes longer than a request.
-_certificates = functools.cache(httpx.create_ssl_context)
-
-
 def _pieces(
     url: str, headers: dict[str, str], body: dict[str, Any], answer: _Answer
 ) -> Iterator[str]:
@@ -256,7 +251,6 @@ def _pieces(
             headers=headers,
             json=body,
             timeout=60.0,  # seconds of silence
-            verify=_certificates(),
         ) as response:
             _check_stream(response)
             for event in iter_sse(response.iter_bytes()):

@@ -3,8 +3,8 @@ what they make of it.
 
 Not changed: docstrings, annotations, texts of messages (in f-strings and in what is
 raised), `__all__`, and what stands under `if __name__ == "__main__":`; no test of
-behaviour could tell, or should. Nor is what the stub gives word for word, because no
-learner writes it.
+behaviour could tell, or should. Nor the seconds of a timeout, for which a test would
+have to wait, and what the stub gives word for word, because no learner writes it.
 """
 
 import ast
@@ -106,6 +106,10 @@ def _is_left_out(node: ast.AST, parent: ast.AST) -> bool:
         node, ast.Import | ast.ImportFrom | ast.JoinedStr | ast.FormattedValue
     ):
         return True
+    if isinstance(parent, ast.keyword | ast.Assign) and isinstance(node, ast.Constant):
+        name = parent.arg if isinstance(parent, ast.keyword) else parent.targets[0]
+        if "timeout" in (name if isinstance(name, str) else ast.unparse(name)).lower():
+            return True
     is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
     return (
         is_text
