@@ -53,10 +53,10 @@ class Service:
             if plugin.exercise_of(item.path) == job["exercise"]
             and (not job["tests"] or {item.name, item.originalname} & {*job["tests"]})
         ]
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item in items:
             item._initrequest()  # or it would keep the server of its last run
             del item.user_properties[2:]  # and that run's result; see Grading
-            item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
             if job["stop_early"] and not all(
                 one.passed for one in self.results.values()
             ):
