@@ -253,8 +253,8 @@ def test_rate(answer, server, desk):
 def test_kill(answer, server, desk):
     """After a kill, only what was under way is asked again, with the key it had."""
     jobs = questions("abcdefgh")
+    server.script(fault.ok(), fault.ok(), fault.ok(), fault.hang(), fault.hang())
     with desk.process(answer, jobs, max_concurrency=2) as child:
-        server.script(fault.ok(), fault.ok(), fault.ok(), fault.hang(), fault.hang())
         end = time.monotonic() + 8
         while len(server.records) < 5 and child.is_alive() and time.monotonic() < end:
             time.sleep(0.01)
