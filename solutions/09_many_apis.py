@@ -153,10 +153,12 @@ class Breaker:
     def allows_call(self) -> bool:
         """Say whether to ask; after a pause, only the first who wants to know may."""
         now = time.monotonic()
-        is_open = self._failures < PATIENCE or now >= self._closed_until
-        if is_open:
-            self._closed_until = now + PAUSE  # for the others, until this call is over
-        return is_open
+        if self._failures < PATIENCE:
+            return True
+        if now < self._closed_until:
+            return False
+        self._closed_until = now + PAUSE  # for the others, until this call is over
+        return True
 
     def note(self, is_good: bool) -> None:
         """Note how a call ended."""
