@@ -147,7 +147,7 @@ def _answer_in(reply: Any) -> str:
         choice = reply["choices"][0]
         content, end = choice["message"]["content"], choice.get("finish_reason")
         if isinstance(content, list):  # some servers send it in parts
-            texts = [part for part in content if part.get("type", "text") == "text"]
+            texts = [part for part in content if part.get("type") == "text"]
             content = "".join(part["text"] for part in texts)
         content = "" + (content or "")  # a TypeError for what is no text
     except (LookupError, TypeError, AttributeError) as error:

@@ -4,11 +4,12 @@ Sources: RFC 9110, section 15 (status codes) and section 10.2.3 (Retry-After);
 https://platform.openai.com/docs/guides/error-codes
 """
 
+import calendar
 import json
 import re
 import ssl
 import time
-from datetime import UTC
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -139,7 +140,7 @@ def raise_for_error(response: requests.Response) -> None:
         body = json.loads(response.content) if response.content else None
     except (ValueError, RecursionError) as cause:
         if is_success:
-            message = f"no JSON: {_start_of(response)!r}"
+            message = f"no JSON: {response.content[:200]!r}"
             raise _error(InvalidResponseError, response, message) from cause
     part = _error_inside(body) if is_success else body
     if is_success and part is None:
@@ -148,7 +149,7 @@ def raise_for_error(response: requests.Response) -> None:
     facts = facts["error"] if isinstance(facts.get("error"), dict) else facts
     code = None if facts.get("code") is None else str(facts["code"])
     error_class = _class_for(response.status_code, code, facts.get("type"))
-    message = _words_in(part) or f"{response.status_code}: {_start_of(response)!r}"
+    message = _words_in(part) or f"{response.status_code}: {response.content[:200]!r}"
     if response.is_redirect:
         message = f"{response.status_code}: redirected to {_host_of(response)}"
     raise _error(error_class, response, message, code)
@@ -173,17 +174,13 @@ def call(method: str, url: str, **kwargs: Any) -> requests.Response:
     kwargs.setdefault("timeout", TIMEOUT)
     # A redirect would take the key and the body to another address.
     kwargs.setdefault("allow_redirects", False)
-    names = [str(name).lower() for name in kwargs.get("headers") or ()]
-    if "authorization" in names:
-        # Or a login in ~/.netrc replaces it.
-        kwargs["auth"] = kwargs.get("auth") or _leave_as_it_is
+    # A login in ~/.netrc would replace a key in the headers.
+    kwargs.setdefault("auth", lambda request: request)
     try:
         response = requests.request(method, url, **kwargs)
         _ = response.content  # with stream=True, the body arrives only now
     except (InvalidHeader, UnicodeEncodeError):  # they quote the header, and so the key
-        cause = InvalidHeader(
-            "a header or the body has a character that cannot be sent"
-        )
+        cause = ValueError("a header or the body has a character that cannot be sent")
     except (requests.RequestException, ValueError, TypeError) as error:
         cause = error
     else:
@@ -191,11 +188,6 @@ def call(method: str, url: str, **kwargs: Any) -> requests.Response:
         response.encoding = None  # or .json() believes a wrong charset in the header
         return response
     raise _class_for_exception(cause)(f"{type(cause).__name__}: {cause}") from cause
-
-
-def _leave_as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Return a request: what may stand for auth, and adds nothing."""
-    return request
 
 
 def _class_for_exception(cause: Exception) -> type[APIError]:
@@ -237,8 +229,10 @@ def _error(
 
 def _error_inside(body: Any) -> Any:
     """Return the part of a success's JSON that reports an error; None if none does."""
-    choices = body.get("choices") if isinstance(body, dict) else None
-    for part in [body, *(choices if isinstance(choices, list) else [])]:
+    parts = [body]
+    with suppress(TypeError, KeyError):  # no object, or none with choices
+        parts += body["choices"]
+    for part in parts:
         facts = part if isinstance(part, dict) else {}
         names = (facts.get("object"), facts.get("finish_reason"))
         if facts.get("error") or "error" in names or facts.keys() == {"detail"}:
@@ -246,22 +240,21 @@ def _error_inside(body: Any) -> Any:
     return None
 
 
-def _words_in(part: Any, levels: int = 5) -> str:
+def _words_in(body: Any) -> str:
     """Return all that a body, or a part of it, says of a failure; "" if nothing.
 
     Services write {"error": {"message": "…"}}, {"error": "…"}, {"message": "…"},
     {"detail": [{"msg": "…"}]}, a list of such objects, or a text.
     """
-    if isinstance(part, dict):
-        part = [part.get(name) for name in _WORDS]
-    if isinstance(part, list) and levels:
-        return "; ".join(filter(None, (_words_in(one, levels - 1) for one in part)))
-    return part if isinstance(part, str) else ""
-
-
-def _start_of(response: requests.Response) -> str:
-    """Return the start of a body, for a reply that says nothing in a known way."""
-    return response.content[:200].decode("utf-8", "replace")
+    words, parts = [], [body]
+    for part in parts:  # which grows, as there is more below
+        if isinstance(part, dict):
+            part = [part.get(name) for name in _WORDS]
+        if isinstance(part, list):
+            parts += part
+        elif isinstance(part, str):
+            words.append(part)
+    return "; ".join(words)
 
 
 def _host_of(response: requests.Response) -> str | None:
@@ -283,8 +276,7 @@ def _seconds(value: str | None) -> float | None:
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
         return min(float(value), 1e9)  # more is as good as never
     try:
-        date = parsedate_to_datetime(value)
+        date = parsedate_to_datetime(value).utctimetuple()  # GMT if it has no zone
+        return max(0.0, calendar.timegm(date) - time.time())
     except (ValueError, OverflowError):
         return None
-    date = date.replace(tzinfo=date.tzinfo or UTC)
-    return max(0.0, date.timestamp() - time.time())

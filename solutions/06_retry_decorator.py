@@ -165,14 +165,12 @@ def retry_on_error(
     )
 
     def decorate(function: Function) -> Function:
-        is_generator = inspect.isgeneratorfunction(function)
-        if is_generator or inspect.isasyncgenfunction(function):
+        kinds = (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+        if not callable(function) or any(kind(function) for kind in kinds):
             raise TypeError(
-                f"{function!r} is a generator, which fails while it is read, when its "
-                "call is over: repeat a function that reads it"
+                f"repeat a function or an `async def`, not {function!r}; a generator "
+                "fails while it is read, when its call is over: repeat what reads it"
             )
-        if not callable(function):
-            raise TypeError(f"only a function can be repeated, not {function!r}")
         repeated = _repeat(function, exceptions, policy, sleep)
         if not inspect.iscoroutinefunction(function):
             return repeated

@@ -5,11 +5,9 @@ The rules are those of the WHATWG HTML standard, sections 9.2.5 and 9.2.6:
 https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 """
 
-import functools
 import json
 import os
 import re
-import ssl
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -241,16 +239,11 @@ def _setting(name: str) -> str:
     return value
 
 
-@functools.cache
-def _certificates() -> ssl.SSLContext:
-    """Return the certificates to trust; reading them takes longer than a request."""
-    return httpx.create_ssl_context()
-
-
 def _pieces(
     url: str, headers: dict[str, str], body: dict[str, Any], answer: _Answer
 ) -> Iterator[str]:
     """Send the request, put what arrives into answer, and yield its text."""
+    break_off: httpx.RequestError | None = None
     try:
         with httpx.stream(
             "POST",
@@ -258,7 +251,6 @@ def _pieces(
             headers=headers,
             json=body,
             timeout=60.0,  # seconds of silence
-            verify=_certificates(),
         ) as response:
             _check_stream(response)
             for event in iter_sse(response.iter_bytes()):
@@ -273,12 +265,11 @@ def _pieces(
         error.partial = answer.text
         raise
     except httpx.RequestError as error:
-        if not answer.reason:
-            message = f"the stream broke off: {type(error).__name__}: {error}"
-            raise IncompleteStreamError(message, answer.text) from error
+        break_off = error
     if not answer.reason:
-        message = "the stream ended with neither [DONE] nor a finish_reason"
-        raise IncompleteStreamError(message, answer.text)
+        raise IncompleteStreamError(
+            "the stream ended with neither [DONE] nor a finish_reason", answer.text
+        ) from break_off
 
 
 def _check_stream(response: httpx.Response) -> None:
@@ -290,7 +281,8 @@ def _check_stream(response: httpx.Response) -> None:
     is_stream = kind.partition(";")[0].strip().lower() == "text/event-stream"
     if response.status_code == 200 and is_stream:
         return
-    said = response.read().decode("utf-8", "replace")
+    response.read()
+    said = response.text
     if response.next_request:  # where a redirect leads; httpx does not follow it
         said = f"redirected to {response.next_request.url.host}"
     raise StreamError(f"no stream, but {response.status_code}, {kind}: {said[:500]}")
@@ -309,11 +301,10 @@ def _read_event(event: ServerSentEvent, answer: _Answer) -> str:
         if not chunk.keys() & {"choices", "usage"}:
             raise StreamError(f"neither an answer nor a note: {chunk}")
         answer.usage = chunk.get("usage") or answer.usage
-        for choice in chunk.get("choices") or []:
-            return _read_choice(choice, answer)  # one answer was asked for
+        choices = chunk.get("choices")  # at most one: one answer was asked for
+        return _read_choice(choices[0], answer) if choices else ""
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as why:
         raise StreamError(f"a damaged event: {event.data[:500]}") from why
-    return ""
 
 
 def _read_choice(choice: dict[str, Any], answer: _Answer) -> str:

@@ -92,9 +92,6 @@ class Store:
 
     def __init__(self, path: str, ids: Iterable[str]) -> None:
         self._file = sqlite3.connect(path)
-        # A commit is safe from a kill at once, and from a power cut a moment later.
-        self._file.execute("PRAGMA journal_mode = WAL")
-        self._file.execute("PRAGMA synchronous = NORMAL")
         with self._file:  # commits at its end
             self._file.execute(
                 "CREATE TABLE IF NOT EXISTS jobs "
@@ -230,6 +227,7 @@ async def run_batch(
     rate: int,
 ) -> dict[str, str | Exception]:
     """Return the model's answer to each job, or the exception it failed with, by id.
+    A null in place of the answer is a failure, or the answer "".
 
     jobs: the prompts, by id.
     store: the path of a file that this makes, and keeps each answer in as it comes. The
@@ -263,7 +261,7 @@ async def run_batch(
     with closing(Store(store, jobs)) as kept:
         results: dict[str, str | Exception] = kept.answers()
         todo = iter([job for job in jobs if job not in results])
-        limits = httpx.Limits(max_connections=max_concurrency)
+        limits = httpx.Limits()  # no other than max_concurrency
         async with httpx.AsyncClient(timeout=TIMEOUT, limits=limits) as http:
             batch = Batch(http, kept, providers, budget, rate)
             try:

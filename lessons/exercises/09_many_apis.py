@@ -73,6 +73,7 @@ async def run_batch(
     rate: int,
 ) -> dict[str, str | Exception]:
     """Return the model's answer to each job, or the exception it failed with, by id.
+    A null in place of the answer is a failure, or the answer "".
 
     jobs: the prompts, by id.
     store: the path of a file that this makes, and keeps each answer in as it comes. The

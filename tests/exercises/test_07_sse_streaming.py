@@ -477,7 +477,7 @@ DAMAGED = ['{"choices": [{"ind', "[]", '{"detail": "overloaded 4711"}']
 
 
 @pytest.mark.points(1, hint="error-event")
-@pytest.mark.limit(10)  # eight requests, each of which may load all certificates anew
+@pytest.mark.limit(10)  # for a busy machine
 def test_error_event(answer, server):
     """An error that the server reports in the stream, and a damaged event, is a
     StreamError with the text so far, never a hole in the answer.

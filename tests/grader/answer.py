@@ -6,6 +6,7 @@ Whatever can be wrong with the file has a sentence of its own.
 import ast
 import asyncio
 import difflib
+import functools
 import inspect
 import io
 import json
@@ -226,14 +227,12 @@ class Answer:
         self._sources[name] = text.splitlines()
         flags = _AWAIT if is_notebook(self.path) else 0
         try:
-            code = compile(text, name, "exec", flags, dont_inherit=True)
+            code = _compiled(text, name, flags)
         except (SyntaxError, ValueError) as error:
             raise _syntax_error(error, self, text, name) from None
-        names = self.forbidden
-        if suspects := [one for one in names if one.rpartition(".")[2] in text]:
-            tree = compile(text, name, "exec", flags | ast.PyCF_ONLY_AST, True)
-            if found := _borrowed_in(tree, suspects):
-                raise NotRight(borrowed(found[0], self, self.line(name, found[1])))
+        suspects = [one for one in self.forbidden if one.rpartition(".")[2] in text]
+        if found := _borrowed_in(text, flags, tuple(suspects)):
+            raise NotRight(borrowed(found[0], self, self.line(name, found[1])))
         return code
 
 
@@ -327,12 +326,24 @@ def _first_wrong_line(data: bytes) -> str:
     return ", though it could be: its first lines name another encoding"
 
 
-def _borrowed_in(tree: ast.Module, names: list[str]) -> tuple[str, int] | None:
+# An answer is loaded for each test, and that should not take longer than the test.
+@functools.lru_cache
+def _compiled(text: str, name: str, flags: int) -> types.CodeType:
+    return compile(text, name, "exec", flags, dont_inherit=True)
+
+
+@functools.lru_cache
+def _borrowed_in(
+    text: str, flags: int, names: tuple[str, ...]
+) -> tuple[str, int] | None:
     """Return which of the forbidden names a program uses, and in which line.
 
     Found are imports anywhere, and texts that can be a module or a file to load. What a
     program puts together while it runs is noticed then: see sandbox.py.
     """
+    if not names:
+        return None
+    tree = compile(text, "<answer>", "exec", flags | ast.PyCF_ONLY_AST, True)
     prose: set[int] = set()
     for node in ast.walk(tree):
         modules: list[str] = []

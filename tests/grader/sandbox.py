@@ -83,7 +83,8 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
 
 def named_in(module: str, names: Iterable[str]) -> str:
     """Return which of the names is a part of the name of a module; "" for none."""
-    return next((name for name in names if f".{name}." in f".{module}."), "")
+    found = (one for one in names if one in module and f".{one}." in f".{module}.")
+    return next(found, "")
 
 
 def _forbid(halt: Halt) -> None:

@@ -89,7 +89,8 @@ def judge_mutants(pool: Pool, only: list[str]) -> bool:
     for exercise in exercises():
         if only and not exercise.startswith(tuple(only)):
             continue
-        made = mutants(ROOT / "solutions" / f"{exercise}.py")
+        stub = ROOT / "lessons" / "exercises" / f"{exercise}.py"
+        made = mutants(ROOT / "solutions" / f"{exercise}.py", stub)
         cases = [
             Case("mutant", exercise, mutant.code, f"mutant{number}")
             for number, mutant in enumerate(made)

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).parent
 PATIENCE = 120.0  # seconds for one answer; then its process is ended from outside
 _SERVED = 60  # answers that one process grades before a fresh one takes its place
+_MIX = 25  # each so many-th answer comes first, then their neighbours, and so on
 
 
 @dataclass(frozen=True)
@@ -319,8 +320,9 @@ def grade_all(
     pool: Pool, cases: Iterable[Case], stop_early: bool = False
 ) -> Iterator[tuple[Case, Grade]]:
     """Yield each answer with its grade, in order."""
-    futures: list[tuple[Case, Future[Grade]]] = [
-        (case, pool.submit(case, stop_early)) for case in cases
-    ]
-    for case, future in futures:
-        yield case, future.result()
+    answers = list(cases)
+    # Those of one exercise stand together, and some compute where others wait.
+    order = [n for first in range(_MIX) for n in range(first, len(answers), _MIX)]
+    futures = {n: pool.submit(answers[n], stop_early) for n in order}
+    for n, case in enumerate(answers):
+        yield case, futures[n].result()

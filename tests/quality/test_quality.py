@@ -405,3 +405,14 @@ def test_mutants(tmp_path: Path) -> None:
     assert len({mutant.code for mutant in made}) == len(made)
     for mutant in made:
         ast.parse(mutant.code)
+
+
+def test_mutants_of_what_the_stub_gives(tmp_path: Path) -> None:
+    """What the stub gives is not changed, unless it stands in another place."""
+    path, stub = tmp_path / "answer.py", tmp_path / "stub.py"
+    given = "class A:\n    B = 1\n\n    def f(self):\n        return self.B + 1\n"
+    stub.write_text(given, encoding="utf-8")
+    path.write_text(f"{given}    C = 2\n\n\nB = 1\n", encoding="utf-8")
+    names = [mutant.name for mutant in mutants(path, stub)]
+    in_class = ["A: no C = 2", "A: C = 2 => C = 3"]
+    assert names == [*in_class, "module: no B = 1", "module: B = 1 => B = 2"]

@@ -2,49 +2,70 @@
 grade as such a line.
 """
 
+import gc
 import json
 import os
-import sys
+from typing import Any, TextIO
 
 import pytest
 
 from lessons.course.results import Result
-from tests.grader import sandbox
-from tests.grader.plugin import result_of
-
-from .grader import ROOT
+from tests.grader import plugin, sandbox
 
 MEMORY = 3 << 30  # bytes: a mutant may collect without end
 
 
-class Collector:
-    """A pytest plugin that sends what the tests found as soon as they have run."""
+class Service:
+    """A pytest plugin: collects all tests once, and runs those of each answer.
 
-    def __init__(self) -> None:
+    To begin a session for each answer would take as long as half of its tests.
+    """
+
+    def __init__(self, jobs: TextIO, grades: TextIO) -> None:
+        self._jobs, self._grades = jobs, grades
         self.results: dict[str, Result] = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Serve until there are no more jobs."""
+        gc.freeze()  # what is here stays, and need not be looked through
+        trouble = "pytest could not collect the tests" if session.testsfailed else ""
+        for line in self._jobs:
+            self.results = {}
+            if not trouble:
+                self._run(session, json.loads(line))
+            results = {name: one.to_json() for name, one in self.results.items()}
+            # A thread that never ends can make the end of this process necessary.
+            grade = {"results": results, "trouble": trouble}
+            grade["is_last"] = sandbox.is_stuck()
+            print(json.dumps(grade), file=self._grades, flush=True)
+        return True
+
+    def _run(self, session: pytest.Session, job: dict[str, Any]) -> None:
+        """Run the tests of an answer, or those of them that the job names."""
+        session.config.option.submission = job["path"]
+        grading = session.config.pluginmanager.get_plugin("grading")
+        for kept in (grading.results, grading.final, grading.stopped, grading.passed):
+            kept.clear()  # what it knows of the answer before
+        items = [
+            item
+            for item in session.items
+            if plugin.exercise_of(item.path) == job["exercise"]
+            and (not job["tests"] or {item.name, item.originalname} & {*job["tests"]})
+        ]
+        for item in items:
+            item._initrequest()  # or it would keep the server of its last run
+            del item.user_properties[2:]  # and that run's result; see Grading
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
+            if job["stop_early"] and not all(
+                one.passed for one in self.results.values()
+            ):
+                return
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what a test found."""
-        if result := result_of(report):
-            name = report.nodeid.rpartition("::")[2]
-            self.results[name] = result
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
-        """Send the grade: now, since a thread that never ends can make the end of this
-        process necessary.
-        """
-        trouble = (
-            ""
-            if exitstatus in (0, 1, 2) and self.results
-            else f"pytest ended with status {int(exitstatus)}"
-        )
-        grade = {
-            "results": {name: one.to_json() for name, one in self.results.items()},
-            "trouble": trouble,
-            "is_last": sandbox.is_stuck(),
-        }
-        print(json.dumps(grade), file=channel, flush=True)
+        if result := plugin.result_of(report):
+            self.results[report.nodeid.rpartition("::")[2]] = result
 
 
 def limit_memory() -> None:
@@ -56,33 +77,20 @@ def limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
-def main() -> None:
-    """Serve until the standard input ends."""
+def main(jobs: TextIO, grades: TextIO) -> None:
+    """Serve until there are no more jobs."""
     limit_memory()
-    for line in sys.stdin:
-        job = json.loads(line)
-        test_file = ROOT / "tests" / "exercises" / f"test_{job['exercise']}.py"
-        arguments = [
-            *([f"{test_file}::{name}" for name in job["tests"]] or [str(test_file)]),
-            f"--submission={job['path']}",
-            "-o",
-            "addopts=",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-        ]
-        arguments += [
-            "-p",
-            "no:unraisableexception",
-        ]  # it tidies up the memory after every answer, which takes long
-        pytest.main(
-            [*arguments, *(["-x"] if job["stop_early"] else [])], plugins=[Collector()]
-        )
+    arguments = [str(plugin.FOLDER), "-o", "addopts=", "-q", "-p", "no:cacheprovider"]
+    # It tidies up the memory after every test, which takes long.
+    arguments += ["-p", "no:unraisableexception"]
+    pytest.main(arguments, plugins=[Service(jobs, grades)])
 
 
 if __name__ == "__main__":
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    # pytest takes the streams that Python has; what it and the answers print is not for
+    # the reader of the grades.
+    streams = os.fdopen(os.dup(0), encoding="utf-8"), os.fdopen(os.dup(1), "w")
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)  # what pytest and the answers print is not for the reader
+    os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
-    main()
+    main(*streams)

@@ -150,7 +150,7 @@ async def run_batch(jobs, store, *, providers, budget, max_concurrency, rate):
             raise
         cost = provider.cost(reply["usage"]["total_tokens"])
         left += most - cost
-        answer = reply["choices"][0]["message"]["content"]
+        answer = reply["choices"][0]["message"]["content"] or ""
         log.append({"job": job, "answer": answer, "cost": cost})
         return answer
 

@@ -91,7 +91,7 @@ class Batch:
         response.raise_for_status()
         reply = json.loads(content)
         cost = provider.cost(reply["usage"]["total_tokens"])
-        return reply["choices"][0]["message"]["content"], cost
+        return reply["choices"][0]["message"]["content"] or "", cost
 
     async def pay(self, provider, job, prompt):
         most = provider.most(prompt)

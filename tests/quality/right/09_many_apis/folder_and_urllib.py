@@ -146,7 +146,7 @@ async def run_batch(jobs, store, *, providers, budget, max_concurrency, rate):
             money["spent"] += cost
         finally:
             money["reserved"] -= most
-        answer = reply["choices"][0]["message"]["content"]
+        answer = reply["choices"][0]["message"]["content"] or ""
         folder.keep(job, answer, cost)
         return answer
 

@@ -113,7 +113,7 @@ async def run_batch(jobs, store, *, providers, budget, max_concurrency, rate):
         reserved += most
         try:
             reply = await ask(client, limiter, provider, kept.key(job), prompt)
-            answer = find_text(reply)
+            answer = find_text(reply) or ""
             kept.keep(job, answer, provider.cost(reply["usage"]["total_tokens"]))
         finally:
             reserved -= most

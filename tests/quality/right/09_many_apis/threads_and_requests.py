@@ -134,7 +134,7 @@ def ask(session, pace, provider, key, prompt):
         raise Unavailable(response.status_code)
     response.raise_for_status()
     reply = response.json()
-    text = reply["choices"][0]["message"]["content"]
+    text = reply["choices"][0]["message"]["content"] or ""
     return text, provider.cost(reply["usage"]["total_tokens"])
 
 
