@@ -74,7 +74,7 @@ class ChatClient:
 
         system: instructions that go first; they are not kept in history.
         ValueError for half an answer: its finish_reason is "length", "content_filter"
-        or "error". Any other word is a good end, such as "eos_token", and so is none.
+        or "error". A good end is any other word, such as "eos_token", or none at all.
         A call that fails leaves history as it was.
         """
         # TODO 3
