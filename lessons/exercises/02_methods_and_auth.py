@@ -26,7 +26,7 @@ class AgentsAPI:
     - A login in ~/.netrc never takes the place of the token.
     - If you raise your error from one of your library, that one has no token in it.
     - A 422 without a message is a ValueError that shows the start of the body.
-    - update sends what it is given: None and "" too, and {} if there are no fields.
+    - Send what you are given: None and "" too, and an update without any field.
     """
 
     def __init__(self, base_url: str, token: str) -> None:
