@@ -143,8 +143,8 @@ def retry_on_error(
 
     If an error has a retry_after, in seconds, wait at least that long; if it is more
     than max_delay or the deadline allows, there is no retry. At the end, the last error
-    itself is raised. A setting below 0 is a ValueError, and one that isn't a number a
-    TypeError, when you decorate the function, not when you call it.
+    itself is raised. A number below 0 is a ValueError, and anything else in the place
+    of a number a TypeError, when you decorate a function, not when you call it.
     """
     if not isinstance(max_retries, int):  # a function, if the parentheses are missing
         raise TypeError(
