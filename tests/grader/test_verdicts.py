@@ -510,7 +510,7 @@ CASES: dict[str, tuple[str | bytes, str, list[str]]] = {
     "notebook_of_nonsense": (
         notebook() + ("}"),
         PLAIN,
-        ["the file is no notebook", "JSONDecodeError"],
+        ["the file is not a notebook", "JSONDecodeError"],
     ),
     "no_answer": (
         "",
