@@ -27,8 +27,9 @@ class APIError(Exception):
     status: the status code; None if no whole reply came.
     code: the short name of the error in the reply's body, such as "invalid_api_key".
     request_id: the reply's x-request-id, to quote when you ask for help.
-    retry_after: seconds to wait, from the reply's Retry-After. None if it has none.
-        Further: the header may be a date, in the past 0.0, or nothing readable, None.
+    retry_after: seconds to wait, from the reply's Retry-After; None if there is none.
+        Further: the header may be a date. Then it is the seconds from now to the date,
+        0.0 if that is past; and None for a header that is neither.
     """
 
     is_retryable = False  # True in a class whose call can succeed later, unchanged
@@ -56,7 +57,7 @@ class PermissionDeniedError(APIError):
 
 
 class BadRequestError(APIError):
-    """400 and any other 4xx; or arguments of which no request can be made."""
+    """400 and any other 4xx; or arguments that cannot make a request."""
 
 
 class NotFoundError(APIError):
@@ -70,7 +71,7 @@ class RateLimitError(APIError):
 
 
 class QuotaExceededError(APIError):
-    """429 with the code insufficient_quota, or 402: no wait brings the money back."""
+    """429 with the code insufficient_quota, or 402: the money is used up."""
 
 
 class ServerError(APIError):
@@ -96,7 +97,7 @@ class CertificateError(APIConnectionError):
 
 
 class InvalidResponseError(APIError):
-    """A reply that this API does not promise, such as a 2xx whose body is no JSON."""
+    """A reply that this API does not promise, such as a 2xx whose body isn't JSON."""
 
 
 _BY_STATUS = {
@@ -126,13 +127,13 @@ _WORDS = ("error", "errors", "message", "detail", "title", "msg")  # keys of a f
 def raise_for_error(response: requests.Response) -> None:
     """Return None for a good reply, and raise the APIError that fits a bad one.
 
-    Good is any 2xx without a body, or with JSON in which there is no "error"; one that
-    is null is none. The error, of any class, says what the server says, and has status,
-    code, request_id and retry_after from it. A server says it as
+    A 2xx is good if its body is empty, or JSON without an "error" (or with "error":
+    null). Every error has the server's words in its message, and status, code,
+    request_id and retry_after from the reply. Servers write their words as
     {"error": {"message": "…", "code": "…"}}, {"error": "…"} or {"message": "…"}.
 
     Further, if you like: the JSON of a bad reply may have any other shape, such as [],
-    5 or {"error": []}. The error is the one for its status; its message is up to you.
+    5 or {"error": []}. The status decides the class; the message is up to you.
     """
     body = None
     is_success = 200 <= response.status_code <= 299
@@ -156,20 +157,21 @@ def raise_for_error(response: requests.Response) -> None:
 
 
 def is_retryable(error: BaseException) -> bool:
-    """Say whether the same call, unchanged, can succeed later. No bug can."""
+    """Say whether the same call can succeed later. False for a bug, as a KeyError."""
     return isinstance(error, APIError) and error.is_retryable
 
 
 def call(method: str, url: str, **kwargs: Any) -> requests.Response:
     """Send a request and return its reply; every failure is an APIError.
 
-    kwargs: as for requests.request, which gets a timeout even if there is none in them.
-    The error of requests or about the JSON, if there was one, is the __cause__ of it.
+    kwargs: the arguments of requests.request. If there is no timeout among them, add
+        one.
+    If requests or the JSON parser raised an error, it is the __cause__ of yours.
 
-    Further, if you like: rare failures. Arguments of which no request can be made (an
-    address, a header, a value that JSON cannot hold) are a BadRequestError. A 3xx, too
-    many redirects, or a body that cannot be unpacked is an APIError. None of these can
-    succeed later.
+    Further, if you like: rare failures. Arguments that cannot make a request (a wrong
+    address or header, a value that JSON cannot hold) are a BadRequestError. A 3xx, too
+    many redirects, or a body that cannot be unpacked is an APIError. is_retryable is
+    False for all of these.
     """
     kwargs.setdefault("timeout", TIMEOUT)
     # A redirect would take the key and the body to another address.

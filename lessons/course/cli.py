@@ -98,11 +98,11 @@ def _parser() -> argparse.ArgumentParser:
         return one
 
     run = add("run", run_lessons, "run the script of a lesson, or of all of them")
-    which = "number of a lesson; none for all of them"
+    which = "number of a lesson; without one, all of them run"
     run.add_argument("lessons", nargs="*", metavar="NN", help=which)
     add("list", list_lessons, "list the lessons, and your points so far")
     for name, command, text in (
-        ("start", commands.start, "begin an exercise: copy what is given to work/"),
+        ("start", commands.start, "begin an exercise: copy its file to work/"),
         ("check", commands.check, "test your answer, and say what is not right yet"),
         ("watch", watch, "check again whenever you save your answer"),
         ("try", try_out, "open Python with your answer and a server, to try it"),
@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         (
             "solution",
             commands.solution,
-            "print the reference, once you have the core",
+            "print the reference answer, once you have the core",
         ),
         (
             "reset",
@@ -124,10 +124,10 @@ def _parser() -> argparse.ArgumentParser:
             which = "show every failure in full, not only the first"
             one.add_argument("--all", action="store_true", help=which)
         if name == "hint":
-            which = "its number or name; the next one without it"
+            which = "number or name of a hint; without one, the next hint"
             one.add_argument("hint", nargs="?", metavar="HINT", help=which)
         if name == "solution":
-            which = "open it though your answer is not right"
+            which = "print it although you don't have the core yet"
             one.add_argument("--give-up", action="store_true", help=which)
     add("doctor", run_doctor, "check the environment, and say what to fix")
     return parser

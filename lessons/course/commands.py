@@ -107,7 +107,7 @@ def hint(options: argparse.Namespace) -> int:
     print(_fill(hints[names[place]]))
     if options.hint is None and place == len(names) - 1:
         command = f"python -m lessons solution {exercise.number} --give-up"
-        print(f"\nThat is the last one. The reference: {command}")
+        print(f"\nThat is the last one. The reference answer:\n{command}")
     return 0
 
 
@@ -121,7 +121,7 @@ def solution(options: argparse.Namespace) -> int:
         progress.set(exercise, given_up=True)
     if not is_solved and not progress.get(exercise, "given_up", False):
         reached = progress.describe(exercise)
-        print(f"The reference opens once you have the core; so far: {reached}.")
+        print(f"The reference answer opens once you have the core; so far: {reached}.")
         print(f"The next hint:  python -m lessons hint {exercise.number}")
         print(f"Open it anyway: python -m lessons solution {exercise.number} --give-up")
         return 1

@@ -56,12 +56,12 @@ def read_opening(path: Path) -> Opening:
     """Return the title and the minutes that a notebook states.
 
     The minutes are those of pace(path), as long as nobody has changed the notebook: a
-    test compares them. Raises OSError or ValueError if it is no notebook.
+    test compares them. Raises OSError or ValueError if it is not a notebook.
     """
     try:
         first = text_of(json.loads(path.read_text(encoding="utf-8"))["cells"][0])
     except (LookupError, TypeError) as error:
-        raise ValueError(f"{path.name} is no notebook") from error
+        raise ValueError(f"{path.name} is not a notebook") from error
     title = re.search(r"(?m)^# +(?:\d\d +)?(.+?) *$", first)
     minutes = re.search(r"about (\d+) minutes", first)
     return Opening(title[1] if title else "", int(minutes[1]) if minutes else 0)

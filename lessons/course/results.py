@@ -119,6 +119,7 @@ def render(result: Result) -> str:
     """Return the text of a failed test, of 12 lines at most.
 
     There is no hint where the file could not even be loaded, or a name is not known.
+    Where nothing is written yet, it is the next hint, and not the one of the test.
     Of a broken test, all that it said is shown.
     """
     if result.kind == BROKEN:
@@ -133,7 +134,8 @@ def render(result: Result) -> str:
     if room := LINES - 1 - len(lines):  # one line is for the hint
         lines += _item("it printed:", result.printed.splitlines()[-min(room, 2) :])
     if result.kind not in {*UNLOADED, NAME}:
-        command = f"python -m lessons hint {result.exercise[:2]} {result.hint}"
+        name = "" if result.kind == "not started" else result.hint
+        command = f"python -m lessons hint {result.exercise[:2]} {name}"
         lines += _item("hint:", [command.rstrip()])
     return "\n".join(lines)
 

@@ -6,17 +6,20 @@ from typing import Any
 def get_json(
     url: str, params: dict[str, Any] | None = None, timeout: float = 10.0
 ) -> Any:
-    """Return the parsed body of the reply to a GET: any JSON, so [], 0 or None too.
+    """Return the parsed body of the reply to a GET: any JSON, even [], 0 or null.
 
     params: the query. timeout: seconds to connect, and seconds of silence.
-    Raises requests.HTTPError for a 4xx or 5xx status; for silence requests.Timeout, or
-    the timeout error of the library you use; and for a body that is no JSON, such as an
-    empty one, a ValueError that shows its content type and its first characters. JSON
-    that is labelled as something else, such as text/plain, may be taken or refused.
+
+    Raises:
+    - requests.HTTPError for a 4xx or 5xx status.
+    - requests.Timeout for silence, or the timeout error of the library you use.
+    - ValueError for a body that isn't JSON, such as an empty one. Its message shows the
+      content type and the first characters of the body.
+    JSON with another label, such as text/plain, may be accepted or refused.
 
     Further, if you like:
-    - JSON is UTF-8, also if the reply names another charset, or none.
-    - The dict params belongs to the caller, so it stays as it is.
+    - Read JSON as UTF-8, even if the reply names another charset, or none.
+    - Leave the dict params as it is: it belongs to the caller.
     """
     # TODO 1
     raise NotImplementedError("01_basic_get: write get_json")
@@ -25,17 +28,17 @@ def get_json(
 def fetch_all(url: str, params: dict[str, Any] | None = None) -> list[Any]:
     """Return the items of all pages, from the first page to the last.
 
-    A page is a list, or an object whose "items" are one; it may be empty. Its Link
-    header holds the address of the next page, parameters included, with rel="next"; a
-    comma may be part of it. The last page names no next one. Every request has a
-    timeout.
-    Raises what get_json raises, with the same message, for a later page too.
+    A page is a list, or an object with a list under "items"; the list may be empty. The
+    Link header of a page has the address of the next page, marked rel="next", with all
+    its parameters; an address may contain a comma. The last page has no rel="next".
+    Every request has a timeout.
+    Raises the same errors as get_json, with the same messages, for later pages too.
 
     Further, if you like:
-    - There may be any number of pages, thousands too.
-    - An address may be relative to its page, which may be on another server.
-    - A page that is neither a list nor such an object is a ValueError, and so are pages
-      that lead back to one of them.
+    - There may be any number of pages, even thousands.
+    - An address may be relative to its page, and may lead to another server.
+    - Raise a ValueError for a page that is neither a list nor such an object, and for
+      pages that go round in a circle.
     """
     # TODO 2
     raise NotImplementedError("01_basic_get: write fetch_all")

@@ -6,25 +6,27 @@ from typing import Any
 class AgentsAPI:
     """The agents of a service: {"id": 1, "name": "Ada", "status": "active"}.
 
-    base_url: as in http://127.0.0.1:8000; the agents are at /agents below it.
-    token: sent as bearer token with every request to this service, and to no other one.
-        Blanks and line breaks around it are taken off. If nothing is left, or it is
-        None, there is no client, but a ValueError. No address, repr, error or output
-        shows the token, or a part of it.
-    Every request has a timeout. Every method raises PermissionError for a 401 or 403,
-    ValueError with the server's message for a 422, and requests.HTTPError, or what your
-    library has in its place, for any other refusal: a 400, a 429 (too many requests), a
-    404 where no id was sent, or a redirect, which is not followed. A web page in the
-    place of an agent is an error too.
+    base_url: such as http://127.0.0.1:8000; the agents are at /agents below it.
+    token: sent as a bearer token with every request to this service, and to no other.
+        Spaces and line breaks around it are removed. If nothing is left, or it is None,
+        __init__ raises ValueError. No address, repr, error or output shows the token,
+        or a part of it.
+
+    Every request has a timeout. No redirect is followed. Every method raises:
+    - PermissionError for a 401 or 403.
+    - ValueError with the server's message for a 422.
+    - requests.HTTPError, or your library's own error for it, for any other refusal: a
+      400, a 429 (too many requests), a 5xx, a redirect, a 404 where no id was sent.
+    - an error of any kind if a web page comes in place of an agent.
 
     Further, if you like:
-    - base_url may have a path, as http://127.0.0.1:8000/team has, and end in a slash.
+    - base_url may have a path, such as http://127.0.0.1:8000/team, and end in a slash.
     - A token that no header can carry, with a line break or 中 inside, is a ValueError
       when the client is made.
     - A login in ~/.netrc never takes the place of the token.
-    - An error of your library that one of yours comes from does not show it either.
+    - If you raise your error from one of your library, that one has no token in it.
     - A 422 without a message is a ValueError that shows the start of the body.
-    - What is given is sent: None and "" too, and also no field at all.
+    - Send what you are given: None and "" too, and an update without any field.
     """
 
     def __init__(self, base_url: str, token: str) -> None:
@@ -36,9 +38,9 @@ class AgentsAPI:
     def create(self, name: str, status: str = "active") -> dict[str, Any]:
         """Create an agent, and return it with the id that the server gave it.
 
-        After a lost reply or a 5xx nobody knows if the agent was made, so a second POST
-        could make it twice. Names may repeat, so one that is found by its name may be
-        another: let the error out.
+        Send one POST only: after a lost reply or a 5xx the agent may exist, and a
+        second POST could make it twice. Names may repeat, so looking for the name in
+        the list doesn't help: let the error out.
         """
         raise NotImplementedError("02_methods_and_auth: write create")
 
@@ -51,7 +53,7 @@ class AgentsAPI:
         raise NotImplementedError("02_methods_and_auth: write update")
 
     def delete(self, agent_id: int) -> None:
-        """Delete an agent; one that is gone already is no error."""
+        """Delete an agent; it is no error if it is gone already."""
         raise NotImplementedError("02_methods_and_auth: write delete")
 
     def list(self) -> "list[dict[str, Any]]":

@@ -9,28 +9,30 @@ from typing import Any, Self
 class ChatClient:
     """A conversation with a model, at any API that is compatible with OpenAI's.
 
-    api_key, base_url, model: OPENAI_API_KEY, OPENAI_BASE_URL and OPENAI_MODEL of the
-        environment unless given. ValueError if key or address is missing or empty. No
-        part of the key is in a repr. The address may end in a slash; a path that it has
-        stays as it is.
-    timeout: seconds to connect, and seconds of silence, for every request.
-    history: all questions and answers so far, oldest first, as messages that have a
-        role and a content only.
+    api_key, base_url, model: without them, OPENAI_API_KEY, OPENAI_BASE_URL and
+        OPENAI_MODEL of the environment count. ValueError if the key or the address is
+        missing or empty. No part of the key is in a repr. The address may end in a
+        slash; its path stays as it is.
+    timeout: seconds to connect, and seconds of silence, for every request; one number
+        for both, or two.
+    history: all questions and answers so far, oldest first, as messages with only a
+        role and a content.
 
-    All calls use one connection, which close() or the end of a `with` block closes; an
-    error in the block gets out. The calls raise requests.HTTPError, or what your
-    library has in its place, for a 4xx or 5xx status, whatever the body is; the next
-    call works again.
+    All calls use one connection. close() closes it, and so does the end of a `with`
+    block, which lets an error in the block out. Every call raises requests.HTTPError,
+    or your library's own error for it, for a 4xx or 5xx status, whatever the body is;
+    the next call works again.
 
     Further, if you like:
-    - history may be changed or replaced, to go on with a conversation of yesterday.
-    - A redirect is not followed, and is an error like a 4xx. After a timeout, too, the
-      next call works.
-    - Spaces and line ends around the key come off; a key with one in it is a ValueError
-      that does not quote it. A login in ~/.netrc does not replace the key.
-    - ask joins the texts of a content that is a list of parts. For a content of null it
-      returns "" or raises ValueError. A reply without an answer, with an "error" in it
-      or in its choice, or without the list of models, is a ValueError.
+    - The caller may change or replace history, to go on with yesterday's conversation.
+    - A redirect is not followed, and is an error like a 4xx.
+    - After a timeout, the next call works again.
+    - Spaces and line ends around the key are removed. A key with one inside is a
+      ValueError that does not quote it. A login in ~/.netrc does not replace the key.
+    - If the content is a list of parts, ask joins their texts. If it is null, ask
+      returns "" or raises ValueError.
+    - A reply without an answer, without the list of models, or with an "error" in it or
+      in its choice, is a ValueError.
     """
 
     def __init__(
@@ -56,9 +58,9 @@ class ChatClient:
         raise NotImplementedError("03_sync_client: write close")
 
     def chat(self, messages: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
-        """Send these messages, whatever the history is, and return the whole reply.
+        """Send these messages, without the history, and return the whole reply.
 
-        messages: a list, which stays as it is.
+        messages: a list; leave it as it is.
         options: more fields of the request, such as temperature=0 or max_tokens=100.
         """
         raise NotImplementedError("03_sync_client: write chat")
@@ -68,11 +70,11 @@ class ChatClient:
         raise NotImplementedError("03_sync_client: write models")
 
     def ask(self, prompt: str, system: str | None = None) -> str:
-        """Ask something in the conversation so far, and return the answer's text.
+        """Go on with the conversation: ask this, and return the text of the answer.
 
-        system: instructions that stand before all else; they are not kept in history.
-        ValueError for half an answer, whose finish_reason is "length", "content_filter"
-        or "error". Words such as "eos_token" are good ends, and so is none at all.
+        system: instructions that go first; they are not kept in history.
+        ValueError for half an answer: its finish_reason is "length", "content_filter"
+        or "error". A good end is any other word, such as "eos_token", or none at all.
         A call that fails leaves history as it was.
         """
         # TODO 3

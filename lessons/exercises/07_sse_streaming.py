@@ -45,7 +45,7 @@ class APIError(Exception):
 
 
 class StreamError(APIError):
-    """The server reported an error, or sent something that is no stream of an answer.
+    """The server reported an error, or sent something that isn't a stream.
 
     partial: the text received before that.
     """
@@ -65,8 +65,8 @@ def iter_sse(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent]:
     chunks: the bytes of the stream in pieces of any size; a piece may end in the middle
         of a character, or between CR and LF.
 
-    The rules are those of the WHATWG HTML standard, section 9.2.6. So a block without
-    data is no event, and what comes after the last blank line is dropped.
+    The rules are those of the WHATWG HTML standard, section 9.2.6: a block without data
+    isn't an event, and what comes after the last blank line is dropped.
     """
     # TODO 1
     raise NotImplementedError("07_sse_streaming: write iter_sse")
@@ -86,7 +86,7 @@ def stream_chat(
         environment unless given; ValueError if one of them is missing.
 
     Pieces of spaces or line ends are text too, and so are the words [DONE] and error in
-    an answer. A chunk may have no choices, no delta, or null as content: no text then.
+    an answer. A chunk without choices or delta, or with null as content, has no text.
 
     Raises StreamError, with the server's words in its message, for an error that the
     server reports in place of the stream or in it: as `event: error`, or under the key
@@ -140,10 +140,10 @@ def collect_chat(
 
     A delta may have pieces of tool calls, such as {"tool_calls": [{"index": 0, "id":
     "call_1", "type": "function", "function": {"name": "add", "arguments": "{"}}]}.
-    index says to which call a piece belongs; several calls may take turns, and indexes
-    may leave numbers out. Calls are returned in the order of their index, each with the
-    joined arguments of its pieces. Once a piece has brought the id or the name, it may
-    be missing, null or "" in the others.
+    index says to which call a piece belongs. Several calls may take turns, and an index
+    may be left out: 1, then 3. Calls are returned in the order of their index, each
+    with the joined arguments of its pieces. The id and the name come once; in other
+    pieces they may be missing, null or "".
     """
     # TODO 3
     raise NotImplementedError("07_sse_streaming: write collect_chat")

@@ -12,7 +12,7 @@ from robust_client.errors import checked_body, error_from_exception
 from robust_client.replies import FAILURES
 
 MAX_TOKENS = 100  # of an answer: the max_tokens of every request
-PATIENCE = 3  # further: so many failures in a row, and a provider is passed over
+PATIENCE = 3  # further: failures in a row after which a provider is passed over
 PAUSE = 0.5  # further: seconds for which it is passed over
 
 
@@ -29,11 +29,11 @@ class Provider:
     price: int | None = None
 
     def cost(self, tokens: int) -> int:
-        """Return what so many tokens cost, in micro-dollars, rounded up."""
+        """Return what this number of tokens costs, in micro-dollars, rounded up."""
         return -(-tokens * self.price // 1000)
 
     def most(self, prompt: str) -> int:
-        """Return the most that a call can cost: no token is less than a byte."""
+        """Return the most that a call can cost: a token has at least one byte."""
         return self.cost(len(prompt.encode()) + MAX_TOKENS)
 
 
@@ -76,17 +76,18 @@ async def run_batch(
     A null in place of the answer is a failure, or the answer "".
 
     jobs: the prompts, by id.
-    store: the path of a file that this makes, and keeps each answer in as it comes. The
-        next start with the same file never asks again for what is in it, even if this
-        one was killed in mid-batch; what has failed is tried again.
-    providers: two. A job goes to the first, and what comes after a failure depends on
-        its kind. 429 with a Retry-After: wait that long, then ask the same provider
-        again, up to 3 times. 5xx, or no reply: ask the second one, if it was not asked
-        yet. Anything else, such as a wrong key: nothing, the job has failed.
-    budget: micro-dollars for all starts with this store together. A request is sent
-        only if the most that it can cost is left, beside the most that those under way
-        can cost; otherwise the job fails with BudgetError. An answer costs its
-        usage.total_tokens.
+    store: the path of a file; make it if it is missing, and save each answer in it as
+        soon as it comes. The next start with the same file never asks again for a saved
+        answer, even if this start was killed; failed jobs are tried again.
+    providers: two. A job goes to the first. After a failure:
+        - 429 with a Retry-After: wait that long, then ask the same provider again, up
+          to 3 times.
+        - 5xx, or no reply: ask the second provider, if it was not asked yet.
+        - anything else, such as a wrong key: the job has failed.
+    budget: micro-dollars for all starts with this store together. Send a request only
+        if enough is left for the most that it can cost, and for the most that the
+        requests under way can cost; otherwise the job fails with BudgetError. An answer
+        costs its usage.total_tokens.
     max_concurrency: the number of jobs under way at once.
     rate: the most requests that start in any second, to both providers together.
 
@@ -98,7 +99,7 @@ async def run_batch(
 
     Further: after PATIENCE failures in a row that lead to the second provider, the
     first one is passed over for PAUSE seconds. Then a single job tries it: if that
-    fails in the same way, it is passed over again; an answer makes all as before.
+    fails in the same way, it is passed over again; after an answer, all jobs use it.
     """
     # TODO
     raise NotImplementedError("09_many_apis: write run_batch")

@@ -21,7 +21,7 @@ from .stream import (
 
 
 async def check_stream_async(response: httpx.Response) -> None:
-    """Raise what a plain call raises if a reply is no event stream."""
+    """Raise what a plain call raises if a reply is not an event stream."""
     if not is_stream(response):
         try:
             await response.aread()

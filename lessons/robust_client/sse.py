@@ -26,7 +26,7 @@ class LineSplitter:
     """Cuts the bytes of a stream into lines, which end with LF, CR or CR LF.
 
     The bytes are cut first and decoded after that, so no character is ever split: CR
-    and LF are no part of a longer one in UTF-8.
+    and LF are never part of a longer one in UTF-8.
     """
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class Block:
 class EventParser:
     """Turns the bytes of a stream into events, each as soon as its last byte is here.
 
-    A block without data is no event, and what comes after the last empty line is
+    A block without data is not an event; what comes after the last empty line is
     dropped (WHATWG HTML standard, section 9.2.6).
     """
 

@@ -123,7 +123,7 @@ def is_stream(response: requests.Response | httpx.Response) -> bool:
 
 
 def check_stream(response: requests.Response | httpx.Response) -> None:
-    """Raise what a plain call raises if a reply is no event stream."""
+    """Raise what a plain call raises if a reply is not an event stream."""
     if is_stream(response):
         return
     try:

@@ -153,6 +153,9 @@ def test_way_through_an_exercise(
         "  we did:     server.script(); double(2)",
         "  we saw:     not started yet: 01_double: write double",
     ]
+    assert "  hint:       python -m lessons hint 01\n" in done.stdout, (
+        "not the first hint"
+    )
     assert "- 1 more test: not started yet" in done.stdout
     assert "0 of 5 points." in done.stdout
     done = lessons("solution", "01")

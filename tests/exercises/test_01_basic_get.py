@@ -46,8 +46,8 @@ def page(items: Any, following: str = "", name: str = "Link") -> Any:
 @pytest.mark.points(1, hint="no-json")
 @pytest.mark.limit(10)  # for a busy machine
 def test_json_body(answer, server):
-    """The body of any 2xx comes back as Python values; a charset may stand behind the
-    application/json.
+    """The body of any 2xx comes back as Python values, with or without a charset in the
+    Content-Type.
     """
     wanted = {"login": "n-4711", "repos": [1, None, "中文"]}
     with_charset = {"Content-Type": "application/json; charset=utf-8"}
@@ -125,7 +125,7 @@ def test_damaged_json(answer, server):
     nothing = fault.status(200, body="", headers={"Content-Type": "application/json"})
     server.script(nothing)
     with expect_raises(
-        answer, ValueError, expected="ValueError: an empty body is no JSON"
+        answer, ValueError, expected="ValueError: an empty body isn't JSON"
     ) as caught:
         call(answer, "get_json", server.url + "/users/python")
     shows(caught.value, "application/json", "")
@@ -157,8 +157,8 @@ def shows(error: Exception, kind: str, start: str) -> None:
 
 @pytest.mark.points(1, hint="timeout")
 def test_timeout(answer, server):
-    """After the seconds of silence there is a timeout error; a slow reply that is never
-    silent so long is none.
+    """Silence for so many seconds is a timeout error; a slow reply that is never silent
+    that long is not.
     """
     server.script(fault.drip(10, 0.08))
     user = call(answer, "get_json", server.url + "/users/python", timeout=0.7)
@@ -223,8 +223,8 @@ def test_all_pages(answer, server):
 @pytest.mark.points(1, hint="pages")
 @pytest.mark.limit(3)
 def test_one_page(answer, server):
-    """A result that fits on one page takes one request, and is the same when it is
-    asked for again.
+    """A result that fits on one page takes one request, and a second call returns the
+    same.
     """
     found = call(
         answer, "fetch_all", server.url + "/search/repositories?q=robot&per_page=100"
@@ -279,8 +279,8 @@ def test_from_the_second_page(answer, server):
 @pytest.mark.points(1, hint="pages")
 @pytest.mark.limit(3)
 def test_pages_that_are_lists(answer, server):
-    """A page may be a list itself, or empty, and every item counts: only the page that
-    names no next one is the last.
+    """A page may be a list itself, or empty, and every item counts; the last page is
+    the one without a next address.
     """
     item = {"id": 4711}
     server.script(
@@ -335,8 +335,8 @@ def test_address_that_cannot_be_guessed(answer, server):
 @pytest.mark.points(1, hint="status-first")
 @pytest.mark.limit(10)  # for who asks again after a 5xx or a lost reply
 def test_error_on_the_second_page(answer, server):
-    """An error on a later page is an error, not the end of the list, and says as much
-    as one on the first page.
+    """An error on a later page is an error too, not the end of the list, and its
+    message says as much as on the first page.
     """
     for trouble, wanted in (
         (fault.status(500), requests.HTTPError),
@@ -345,7 +345,7 @@ def test_error_on_the_second_page(answer, server):
     ):
         server.on(path="/search/repositories").reply(trouble)
         server.script(fault.ok())  # for the first page
-        why = f"{wanted.__name__}: with half a list, nobody would know of the rest"
+        why = f"{wanted.__name__}: half a list must not pass for the whole"
         with expect_raises(answer, wanted, expected=why) as caught:
             call(
                 answer,
@@ -359,7 +359,7 @@ def test_error_on_the_second_page(answer, server):
 @pytest.mark.points(1, hint="timeout")
 @pytest.mark.limit(10)  # for a busy machine
 def test_timeout_of_a_later_page(answer, server):
-    """Every request of fetch_all has a timeout, also for a later page."""
+    """Every request of fetch_all has a timeout, for later pages too."""
     url = server.url + "/search/repositories?q=robot&per_page=20"
     for number in (2, 1):
         is_endless = waits_for_ever(
@@ -407,8 +407,7 @@ def test_dict_of_the_caller(answer, server):
         expect(
             params == {"q": "robot", "per_page": 20},
             saw=f"the caller's params are {params} now",
-            expected="params as they were: who asks with them again would ask for "
-            "something else",
+            expected="params as they were: the caller may use them again",
         )
 
 
@@ -457,7 +456,7 @@ def test_page_that_is_no_list(answer, server):
         with expect_raises(
             answer,
             ValueError,
-            expected=f"ValueError: {body} is no page, so items are missing",
+            expected=f"ValueError: {body} isn't a page, so items are missing",
         ):
             call(answer, "fetch_all", server.url + "/get")
 
@@ -469,7 +468,7 @@ def json_page(body: Any) -> Any:
 
 @pytest.mark.points(1, further=True, hint="circle")
 def test_pages_in_a_circle(answer, server):
-    """Pages that lead back to one of them are a ValueError, not a loop without end."""
+    """Pages that go round in a circle are a ValueError, not an endless loop."""
     pages = [page([1], f"{server.url}/get?page={name}") for name in "bcbcb"]
     # Not by the server that writes down: the line to copy would be too long.
     MockServer.script(server, *pages, page([1]))

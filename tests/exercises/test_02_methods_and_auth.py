@@ -139,7 +139,7 @@ def test_delete(answer, server):
         expect(
             not error,
             saw=f"{one_line(error)} was raised" if error else "",
-            expected="no error: the agent is gone, as it was wanted",
+            expected="no error: the agent is gone, as wanted",
             hint=hint,
         )
         expect(
@@ -162,14 +162,14 @@ def test_other_refusals(answer, server):
     api = make_api(answer, server)
     no_json = (
         fault.html(502),
-        "a 502 is none of 401, 403, 404 and 422, and its body is no JSON",
+        "a 502 has no exception of its own, and its body isn't JSON",
     )
-    too_many = (fault.status(429), "a 429 is none of 401, 403, 404 and 422")
-    malformed = (fault.status(400), "a 400 is none of 401, 403, 404 and 422")
-    conflict = (fault.status(409), "a 409 is none of 401, 403, 404 and 422")
+    too_many = (fault.status(429), "a 429 has no exception of its own")
+    malformed = (fault.status(400), "a 400 has no exception of its own")
+    conflict = (fault.status(409), "a 409 has no exception of its own")
     nothing_there = (
         fault.status(404),
-        "a 404 at /agents, where no id was sent, is no agent that is missing",
+        "a 404 at /agents, where no id was sent, isn't about a missing agent",
     )
     for method, arguments, fields in CALLS:
         troubles = [no_json, too_many]
@@ -194,7 +194,7 @@ def test_other_refusals(answer, server):
             )
         if method != "delete":  # which has nothing to return
             server.on().reply(fault.html(200))
-            wanted = "an error: the server sent a web page, and no agent"
+            wanted = "an error: the server sent a web page, not an agent"
             with expect_raises(answer, Exception, expected=wanted):
                 call(api, method, *arguments, **fields)
 
@@ -324,8 +324,8 @@ def test_no_token(answer, server):
 @pytest.mark.points(1, hint="repr")
 @pytest.mark.server(api_key=TOKEN)
 def test_no_token_in_repr(answer, server, capsys, caplog):
-    """Printing the client does not show the token, nor a part of it; the client prints
-    and logs none either.
+    """No part of the token is in the repr of the client, or in anything that the client
+    prints or logs.
     """
     api = make_api(answer, server)
     call(api, "list")
@@ -342,8 +342,7 @@ def test_no_token_in_repr(answer, server, capsys, caplog):
         expect(
             not shows_token(text),
             saw=text,
-            expected="a repr without the token and its parts: whoever reads the log "
-            "could use it, or recognise it",
+            expected="a repr without the token or a part of it: logs are read by many",
         )
 
 
@@ -387,22 +386,22 @@ def test_redirect(answer, server):
                     len(asked) == 1,
                     did=did,
                     saw=f"the server was asked for {', then '.join(asked)}",
-                    expected="one request: what the second one brings, or does, is not "
-                    f"what {method} was to do",
+                    expected="one request: the second one isn't what "
+                    f"{method} should do",
                 )
                 expect(
                     error,
                     did=did,
                     saw=f"no exception; {method} returned {made!r}, and nothing was "
                     "done",
-                    expected=f"an exception: a {code} is no success",
+                    expected=f"an exception: a {code} is not a success",
                 )
 
 
 @pytest.mark.points(1, hint="post-once")
 @pytest.mark.limit(10)  # for who waits before he looks
 def test_lost_reply(answer, server):
-    """A create whose reply is lost, or a 5xx, is an error, and no second POST."""
+    """A lost reply to create, or a 5xx, is an error, and there is no second POST."""
     api = make_api(answer, server)
     for trouble, why in (
         (fault.drop("fin"), "the agent was made, and only the reply was lost"),
@@ -424,8 +423,8 @@ def test_lost_reply(answer, server):
         expect(
             error,
             saw=f"no exception; create returned {made!r}",
-            expected="an exception: names may repeat, so nobody knows if an Ada that "
-            "is found is this one",
+            expected="an exception: names may repeat, so an Ada in the list may be "
+            "another one",
         )
 
 
@@ -515,7 +514,7 @@ def test_netrc(answer, server, tmp_path, monkeypatch):
         expect(
             sent.startswith("Bearer "),
             saw=f"{method} sent `Authorization: {sent.partition(' ')[0]} …`, the login "
-            "of the file: the server refuses it, and got a password that is not for it",
+            "of the file: the server refuses it, and sees a password not meant for it",
             expected="`Authorization: Bearer …`, whatever is in ~/.netrc",
         )
 
@@ -524,7 +523,7 @@ def test_netrc(answer, server, tmp_path, monkeypatch):
 @pytest.mark.server(api_key=TOKEN)
 @pytest.mark.limit(10)  # for who asks again
 def test_no_token_in_any_error(answer, server):
-    """No error shows the token, nor does one of the library that it came from."""
+    """No error shows the token, and no error of the library behind it does."""
     api = make_api(answer, server)
     for trouble in (
         *map(fault.status, (401, 403, 404, 422, 429)),
@@ -565,7 +564,7 @@ def test_refusal_without_message(answer, server):
 
 @pytest.mark.points(1, further=True, hint="patch")
 def test_nothing_is_a_value(answer, server):
-    """What is given is sent, also None and "", and no field at all."""
+    """update and create send what they are given: None and "" too, or no field."""
     agent = add_agent(server, "Ada", "paused")
     api = make_api(answer, server)
     for method, argument, fields in (
@@ -580,5 +579,5 @@ def test_nothing_is_a_value(answer, server):
     expect(
         found == agent,
         saw=f"{one_line(error)} was raised" if error else f"{found!r}",
-        expected=f"the agent as it is, for there is nothing to change: {agent}",
+        expected=f"the agent as it is, since there is nothing to change: {agent}",
     )

@@ -53,7 +53,7 @@ def leaves_no_trace(server: MockServer, client: object, because: str) -> Iterato
     expect(
         asked == [*before, ("user", "Go on")],
         saw=f"the next question sent {asked[len(before) :]}",
-        expected=f"the next question alone: {because}, and leaves no trace in history",
+        expected=f"only the next question: {because}, so it leaves no trace in history",
         hint="history",
     )
     added = spoken(client.history)[len(before) :]
@@ -199,8 +199,8 @@ def test_models(answer, server, monkeypatch):
 
 @pytest.mark.points(1, hint="history")
 def test_conversation(answer, server):
-    """ask sends all that was said before, so that the model can know it; another client
-    holds a conversation of its own.
+    """ask sends all that was said before, so that the model knows it; two clients have
+    two conversations.
     """
     client, other = call(answer, "ChatClient"), call(answer, "ChatClient")
     call(client, "ask", "My name is Ada.")
@@ -284,7 +284,7 @@ def test_history(answer, server):
 
 @pytest.mark.points(1, hint="history")
 def test_system(answer, server):
-    """The system message stands before all else, and is not kept in history."""
+    """The system message goes first, and is not kept in history."""
     client = call(answer, "ChatClient")
     call(client, "ask", "What is HTTP?")
     call(client, "ask", "What is an API?", system="Be brief.")
@@ -440,9 +440,8 @@ def test_environment(answer, server, monkeypatch):
     arrived = [(record.status, sent(server)["model"]) for record in server.records]
     expect(
         arrived == [(200, "mock-small")],
-        saw=f"status and model of what came to the address that was given: {arrived}",
-        expected="[(200, 'mock-small')]: what is given counts, though the "
-        "environment names others",
+        saw=f"(status, model) of the requests at the given address: {arrived}",
+        expected="[(200, 'mock-small')]: arguments count more than the environment",
     )
 
 
@@ -516,7 +515,7 @@ def test_timeout(answer, server):
         is_crash = isinstance(caught.value, TypeError | ValueError | LookupError)
         expect(
             not is_crash,
-            expected="timeout as two numbers or as one: to connect, and of silence",
+            expected="timeout as one number, or as two: to connect, and of silence",
         )
     parameter = inspect.signature(answer.ChatClient).parameters.get("timeout")
     expect(
@@ -536,7 +535,7 @@ def test_half_an_answer(answer, server):
         half = completion("The sky is", finish_reason=reason)
         server.script(fault.status(200, body=half))
         with (
-            leaves_no_trace(server, client, "half an answer is none"),
+            leaves_no_trace(server, client, "half an answer doesn't count"),
             expect_raises(
                 answer,
                 ValueError,
@@ -588,7 +587,7 @@ def test_conversation_of_yesterday(answer, server):
         roles == ["user", "assistant", "user", "assistant", "user"],
         did=f"{did}; del client.history[2:-2]; client.ask('And again?')",
         saw=f"sent: {len(roles)} messages",
-        expected="5 messages: what the caller has left of history, and the question",
+        expected="5 messages: the 4 that the caller kept in history, and the question",
     )
 
 
@@ -607,7 +606,7 @@ def test_redirect(answer, server):
         with expect_raises(
             answer,
             Exception,
-            expected="an error like that for a 4xx: a redirect is no answer",
+            expected="an error as for a 4xx: a redirect is not an answer",
         ) as caught:
             call(client, method, *arguments)
         is_meant = not isinstance(caught.value, BY_ACCIDENT)
@@ -615,8 +614,8 @@ def test_redirect(answer, server):
             is_meant and len(server.records) == 1,
             saw=f"requests: {', '.join(record.path for record in server.records)}; "
             f"then {type(caught.value).__name__}",
-            expected="one request, and an error for its status: the key does not go "
-            "where a reply says",
+            expected="one request, and an error for its status: the key must not "
+            "follow a redirect",
         )
 
 
@@ -679,7 +678,7 @@ def test_after_a_timeout(answer, server):
             call(client, "ask", "Hello again")
         except Exception as error:
             name = type(error).__name__
-            saw = f"{name} in the next call, after {told}: the client is of no use now"
+            saw = f"{name} in the next call, after {told}: the client is unusable now"
             expect(False, saw=saw, expected="a client that goes on")
         goes_on_with = spoken(sent(server)["messages"])
         expect(
@@ -692,7 +691,7 @@ def test_after_a_timeout(answer, server):
 
 @pytest.mark.points(1, further=True, hint="parts-and-null")
 def test_parts_and_null(answer, server):
-    """A content in parts is the text of its text parts; for null there is no None."""
+    """The texts of a content in parts are joined; a content of null is never None."""
     parts = [
         {"type": "text", "text": "Hel"},
         {"type": "reasoning", "text": "Greet?"},

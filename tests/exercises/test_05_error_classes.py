@@ -54,7 +54,7 @@ def raised(
     with expect_raises(answer, wanted, expected=expected) as caught:
         call(answer, "raise_for_error", response)
     if but_not:
-        saw = f"{type(caught.value).__name__}, which is a {but_not} too"
+        saw = f"{type(caught.value).__name__}, which is also a {but_not}"
         expect(
             not isinstance(caught.value, getattr(answer, but_not)),
             saw=saw,
@@ -98,7 +98,7 @@ def test_families(answer, server):
         fault.status(599),
         fault.status(529),
     ):
-        why = "what a server in trouble sends can be HTML, and is worth a retry"
+        why = "a server in trouble may send HTML, and a retry can help"
         error = raised(answer, server, trouble, "ServerError", why=why)
     expect(
         error.status == 529,
@@ -148,7 +148,7 @@ def test_no_money(answer, server):
 @pytest.mark.points(1, hint="success")
 def test_good_replies(answer, server):
     """Any 2xx with JSON or an empty body is good: nothing is raised, and None
-    returned. An "error" that is null is none.
+    returned. An "error" of null is no error.
     """
     bodies = ([{"id": 1}], {"text": "no error here"}, {"id": 1, "error": None})
     for trouble in (
@@ -199,8 +199,8 @@ def test_error_inside_a_200(answer, server):
 
 @pytest.mark.points(1, hint="no-json")
 def test_no_json(answer, server):
-    """A 200 whose body is no JSON is an InvalidResponseError, with the facts of any
-    bad reply.
+    """A 200 whose body isn't JSON is an InvalidResponseError, with the status and the
+    request id of the reply.
     """
     headers = {"x-request-id": "req-5104"}
     page = fault.status(200, body="<h1>Sign in</h1>", headers=headers)
@@ -251,8 +251,7 @@ def test_explanation(answer, server):
             expect(
                 words in str(error),
                 saw=f"the message {clip(str(error), 120)!r}",
-                expected=f"what the server says, {words!r}: the only line that tells "
-                "what to mend",
+                expected=f"what the server says, {words!r}: it tells what to mend",
             )
         if isinstance(body.get("error"), dict):
             saw, expected = f"code {error.code!r}", "code 'unknown', from a 500 too"
@@ -292,15 +291,19 @@ def test_is_retryable(answer, server):
         )
         expect(
             isinstance(error, answer.APIError),
-            saw=f"{name} is not",
-            expected=f"{name} below APIError",
+            saw=f"{name} is not a subclass of APIError",
+            expected=f"{name} to be a subclass of APIError",
         )
     expect(
         not call(answer, "is_retryable", KeyError("choices")),
-        expected="False for a KeyError: a bug stays one",
+        expected="False for a KeyError: a retry mends no bug",
     )
     below = issubclass(answer.APITimeoutError, answer.APIConnectionError)
-    expect(below, saw="it is not", expected="APITimeoutError below APIConnectionError")
+    expect(
+        below,
+        saw="APITimeoutError is not a subclass of APIConnectionError",
+        expected="it to be one",
+    )
 
 
 # --- call ---
@@ -386,14 +389,14 @@ def check_cause(answer, error: Exception) -> None:
         cause is not None and not isinstance(cause, answer.APIError),
         saw=f"__cause__ is {cause!r}",
         expected="the error of requests, or about the JSON, as __cause__ (raise … from "
-        "error), or who reads the traceback looks for a mistake in your except",
+        "error): without it, the traceback blames your except",
         hint="from",
     )
 
 
 @pytest.mark.points(1, hint="from")
 def test_cause(answer, server):
-    """What was raised first is the __cause__ of the APIError."""
+    """The error that came first is the __cause__ of the APIError."""
     for trouble in (fault.drop(), fault.bad_json()):
         start_over()
         server.script(trouble)
@@ -467,7 +470,7 @@ def test_no_whole_reply(answer, server):
         error = failed(answer, wanted, url, timeout=4, why=NET, hint=hint)
         expect(
             not isinstance(error, answer.APITimeoutError),
-            expected="an APIConnectionError, not its class for timeouts",
+            expected="an APIConnectionError, but not an APITimeoutError",
         )
     expect(
         error.status is None,
@@ -541,7 +544,7 @@ SHAPES = (
 
 @pytest.mark.points(1, further=True, hint="explanation")
 def test_bodies_of_any_shape(answer, server):
-    """A status has its error, whatever the JSON in the body looks like."""
+    """The status decides the error, whatever the JSON in the body looks like."""
     headers = {"Content-Type": "application/json"}
     for text in SHAPES:
         for code, wanted in ((404, "NotFoundError"), (503, "ServerError")):
@@ -557,15 +560,15 @@ def test_bodies_of_any_shape(answer, server):
 
 @pytest.mark.points(1, further=True, hint="unreadable")
 def test_replies_that_go_wrong(answer, server):
-    """A redirect is no success, and what requests cannot unpack or follow to its end is
-    an APIError; no retry mends a redirect.
+    """A redirect is not a success. A reply that requests cannot unpack or follow to its
+    end is an APIError. A redirect is not worth a retry.
     """
     for code in (300, 304):  # requests can follow neither
         error = raised(answer, server, fault.status(code), "APIError", why=NET)
         start_over()
         expect(
             not call(answer, "is_retryable", error),
-            expected=f"False for a {code}: the next one is the same",
+            expected=f"False for a {code}: the next reply is the same",
         )
     start_over()
     server.script(
@@ -589,14 +592,14 @@ def check_wrong(answer, url: str, **kwargs) -> None:
     check_cause(answer, error)
     expect(
         not call(answer, "is_retryable", error),
-        expected="False: nothing was sent, and nothing will be",
+        expected="False: these arguments can never be sent",
     )
 
 
 @pytest.mark.points(1, further=True, hint="bad-request")
 def test_wrong_address_or_header(answer, server):
-    """An address or a header of which no request can be made is a BadRequestError, and
-    it is not worth a retry.
+    """An address or a header that cannot be sent is a BadRequestError, and not worth a
+    retry.
     """
     for url in ("users/ada", "http://", "ftp://127.0.0.1/users/ada"):
         check_wrong(answer, url)
@@ -610,7 +613,7 @@ def test_what_json_cannot_hold(answer, server):
     for value in (datetime(2026, 11, 30), {"a", "b"}, math.nan, b"x"):
         check_wrong(answer, server.url + "/agents", json={"name": value})
         saw = f"the server got {server.records[-1].body!r}" if server.records else ""
-        expect(not server.records, saw=saw, expected="no request: that is no JSON")
+        expect(not server.records, saw=saw, expected="no request: that isn't JSON")
 
 
 # --- further: odd values of Retry-After ---
@@ -650,7 +653,7 @@ def test_retry_after_as_a_date(answer, server, far_east):
     expect(
         seen == 0,
         saw=f"retry_after {seen!r}",
-        expected="retry_after 0.0: 1994 is over, and time.sleep() of less raises",
+        expected="retry_after 0.0: 1994 is over, and time.sleep(-1) raises",
     )
 
 

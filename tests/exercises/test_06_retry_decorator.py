@@ -364,8 +364,8 @@ def test_neither(answer, server):
 
 @pytest.mark.points(1, hint="wraps")
 def test_function_that_works(answer, server):
-    """What works is called once, with its arguments, be it a function or a method; it
-    keeps its name and docstring.
+    """A function or method that works is called once, with its arguments; it keeps its
+    name and docstring.
     """
     seen = []
 
@@ -399,8 +399,8 @@ def test_function_that_works(answer, server):
 
     Client.get = retried(answer, Client.get, "is a method")
     expected = (
-        "'n-6100 /users', what the method returns: it needs a function of "
-        "yours, to be given its self"
+        "'n-6100 /users', what the method returns: only a wrapper that is a "
+        "function gets the self"
     )
     get = Client().get
     log.names.append((get, "Client().get"))
@@ -424,14 +424,14 @@ def test_function_that_works(answer, server):
         expect(
             len(none.started) == 1,
             saw=none.times(),
-            expected="1 call: it has worked, and returns None",
+            expected="1 call: it has worked, although it returned None",
         )
 
 
 @pytest.mark.points(1, hint="counting")
 def test_count(answer, server):
-    """Usually there are four calls with three waits, with max_retries=0 one; the last
-    error is raised itself.
+    """By default there are four calls with three waits, and with max_retries=0 one; the
+    last error itself is raised.
     """
     for kind in KINDS:
         check_run(
@@ -447,8 +447,8 @@ def test_count(answer, server):
 
 @pytest.mark.points(1, hint="which-errors")
 def test_errors_not_listed(answer, server):
-    """An error that is not listed comes out after one call; usually a ValueError, such
-    as JSON that is damaged, is not.
+    """An error that is not listed comes out after one call; by default, a ValueError
+    such as damaged JSON is not listed.
     """
     for kind in KINDS:
         check_run(
@@ -473,7 +473,7 @@ def test_errors_not_listed(answer, server):
     expect(
         len(server.records) == 1,
         saw=f"{len(server.records)} requests",
-        expected="1: the reply has come, and who asks again pays again",
+        expected="1: the reply has come, and a second request would cost again",
     )
 
 
@@ -650,7 +650,7 @@ class Dice:
 @pytest.mark.points(1, hint="backoff")
 def test_jitter(answer, server):
     """With jitter, a wait is any part of the delay, from nothing to all of it; rng
-    draws it, or without one the module random.
+    draws it, or the module random if there is no rng.
     """
     expected = "60 waits, then 'done'"
     for kind in KINDS:
@@ -666,7 +666,7 @@ def test_jitter(answer, server):
         is_part = low >= 0 and first <= 1 and high <= 2
         wrong = "no wait longer than its delay: 1 s first, then 2 s"
         expect(is_part, saw=saw, expected=wrong)
-        crowd = "or all clients that failed together come back together"
+        crowd = "or clients that failed together all come back together"
         expect(
             min(others) < 0.6 and max(others) > 1.4,
             saw=saw,
@@ -724,8 +724,8 @@ def check_retry_after(answer: Any, kind: str) -> None:
 
 @pytest.mark.points(1, hint="deadline")
 def test_deadline(answer, server):
-    """No retry begins after the deadline, which counts from the call, and nobody waits
-    for one that could not begin.
+    """No retry begins after the deadline, which counts from the first call, and there
+    is no wait before a retry that could not begin.
     """
     made, later = time.monotonic(), []
     for kind in KINDS:
@@ -743,8 +743,8 @@ def test_deadline(answer, server):
         expect(
             len(work.started) == 2,
             saw=work.times(),
-            expected="2 calls: the 0.25 s begin when work() is called, or a program "
-            "that runs for a while has no retries",
+            expected="2 calls: the 0.25 s begin when work() is called, not when it is "
+            "decorated",
         )
 
 
@@ -766,8 +766,8 @@ def check_deadline(answer: Any, kind: str) -> None:
         expect(
             len(work.started) <= 2,
             saw=work.times(),
-            expected=f"2 calls, at 0 and 0.1 s: the next would begin at {late} s, when "
-            "the caller has long given up",
+            expected=f"2 calls, at 0 and 0.1 s: the next would begin at {late} s, "
+            "after the deadline",
         )
 
 
@@ -886,11 +886,11 @@ def test_async(answer, server):
 
 @pytest.mark.points(1, hint="settings")
 def test_settings(answer, server):
-    """A number below 0 is a ValueError, and what is no number a TypeError, before
-    anything is called.
+    """A number below 0 is a ValueError, and anything but a number a TypeError, when the
+    function is decorated.
     """
     numbers = ("initial_delay", "backoff_factor", "max_delay", "deadline")
-    early = "where it is written, and not at the first failure, weeks later"
+    early = "when the function is decorated, not at the first failure, weeks later"
     for name in ("max_retries", *numbers):
         with expect_raises(answer, ValueError, expected=f"ValueError {early}"):
             retried(answer, Work(0).function(), "works", **{name: -1})
@@ -959,7 +959,7 @@ def spend(
         end_of(function, kind)
     tried = len(work.started)
     saw = f"{calls(tried)}, and {len(waits)} waits"
-    expected = f"{tried - times} waits: only for a retry, and an error comes at once"
+    expected = f"{tried - times} waits: one before each retry, and none without"
     expect(len(waits) == tried - times, saw=saw, expected=expected)
     return tried
 
@@ -974,7 +974,7 @@ def check_left(answer: Any, budget: Any, tries: int, why: str, **settings: Any) 
 
 @pytest.mark.points(1, further=True, hint="budget")
 def test_budget_is_shared(answer, server):
-    """With half of its tokens or less, nobody who shares a budget tries again."""
+    """With half of its tokens or less, no function that shares a budget retries."""
     server.on().reply(fault.drop("rst"))
 
     def fetch() -> Any:
@@ -1034,7 +1034,7 @@ def test_budget_counts_failures(answer, server):
     budget = call(answer, "RetryBudget", 10, 1)
     spend(answer, budget, Work(99), 20, **last)
     spend(answer, budget, Work(0), 7)
-    why = "7 were left: it never has less than 0, or a long outage is never over"
+    why = "7 were left: it never has less than 0, or it would recover too slowly"
     check_left(answer, budget, 2, why)
 
 
@@ -1095,7 +1095,7 @@ def in_threads(answer: Any, budget: Any, work: Work) -> None:
 
 @pytest.mark.points(1, further=True, hint="budget")
 def test_budget_in_threads(answer, server):
-    """Threads may count at the same time; a budget of nothing is a ValueError."""
+    """Threads may count at the same time; numbers not above 0 are a ValueError."""
     for numbers in ((0,), (-1,), (10, 0), (10, -0.1)):
         with expect_raises(answer, ValueError):
             call(answer, "RetryBudget", *numbers)

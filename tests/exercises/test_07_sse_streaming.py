@@ -153,8 +153,8 @@ def test_fields(answer, server):
 
 @pytest.mark.points(1, hint="blank-line")
 def test_blank_lines(answer, server):
-    """A blank line ends an event, and its data lines are joined; without data, or a
-    blank line, there is none.
+    """A blank line ends an event, and its data lines are joined; without data, or
+    without the blank line, there is no event.
     """
     check(answer, b"data: a\ndata:\ndata: b\n\n", "a\n\nb")
     check(answer, b"data\n\ndata\ndata\n\ndata:\n\n", "", "\n", "")
@@ -245,7 +245,7 @@ def test_characters(answer, server):
 
 @pytest.mark.points(1, hint="as-it-arrives")
 def test_event_comes_at_once(answer, server):
-    """An event comes with its blank line; no byte after that is waited for."""
+    """An event comes with its blank line, without waiting for one more byte."""
     for end in (b"\n\n", b"\r\r", b"\r\n\r\n", b"\r\n\r"):
         asked: list[bytes] = []
 
@@ -400,7 +400,7 @@ def test_text_comes_as_it_arrives(answer, server):
             f"stream_chat(…), while the server sends {sent} of text in "
             f"{framing}, and then nothing"
         )
-        saw = f"{len(pieces)} of them after 2 s: more bytes are waited for"
+        saw = f"{len(pieces)} of them after 2 s: it waits for more bytes"
         expected = f"{sent} at once, since the server has sent as much"
         hint = "no-chunks" if whole_reply is halves else "as-it-arrives"
         expect(len(pieces) == count, did=did, saw=saw, expected=expected, hint=hint)
@@ -445,7 +445,7 @@ def test_broken_off(answer, server):
         text, error = failing(
             answer,
             "IncompleteStreamError",
-            expected="IncompleteStreamError: half an answer must not pass for a whole",
+            expected="IncompleteStreamError: this is only half an answer",
             hint=hint,
         )
         is_partial(error, text)
@@ -479,8 +479,8 @@ DAMAGED = ['{"choices": [{"ind', "[]", '{"detail": "overloaded 4711"}']
 @pytest.mark.points(1, hint="error-event")
 @pytest.mark.limit(10)  # for a busy machine
 def test_error_event(answer, server):
-    """An error that the server reports in the stream, and a damaged event, is a
-    StreamError with the text so far, never a hole in the answer.
+    """An error that the server reports in the stream, or a damaged event, is a
+    StreamError with the text so far; no part of an answer is left out.
     """
     server.on().reply(text=TEXT)
     server.script(fault.stream_error(after_events=2))
@@ -506,7 +506,7 @@ def test_error_event(answer, server):
             f"Hel, lo, {sent}, !, a finish_reason, [DONE]",
             stream(*map(chunk, PIECES), f"{kind}data: {data}\n\n", *rest),
         )
-        expected = "StreamError after 'Hello': the answer has a hole that nobody sees"
+        expected = "StreamError after 'Hello': a part of the answer is missing"
         text, error = failing(answer, "StreamError", expected=expected)
         is_partial(error, text)
         expect(text == "Hello", saw=repr(text), expected="'Hello' before the error")
@@ -514,14 +514,13 @@ def test_error_event(answer, server):
             expect(
                 "4711" in str(error),
                 saw=f"StreamError: {error}",
-                expected="the server's words in the message: without them, the user "
-                "cannot know what happened",
+                expected="the server's words in the message, to say what happened",
             )
 
 
 @pytest.mark.points(1, hint="no-stream")
 def test_no_stream(answer, server):
-    """What is no stream at all is a StreamError, which says what the server said."""
+    """A reply that isn't a stream is a StreamError with the server's words."""
     _, error = failing(answer, "StreamError", api_key="wrong-key-0000")
     is_partial(error, "")
     expect(
@@ -539,7 +538,7 @@ def test_no_stream(answer, server):
         _, error = failing(
             answer,
             "StreamError",
-            expected=f"StreamError, because the reply is {what}, and no event stream",
+            expected=f"StreamError, because the reply is {what}, not an event stream",
         )
         expect(
             "4711" in str(error) or what == "HTML",
@@ -551,7 +550,7 @@ def test_no_stream(answer, server):
 @pytest.mark.points(1, hint="leave-early")
 @pytest.mark.server(token_delay=0.02)
 def test_leaving_early(answer, server):
-    """Whoever leaves the loop early closes the connection."""
+    """Leaving the loop early closes the connection."""
     server.on().reply(text="nonce" + " and so on" * 20)
     source = ask(answer)
     expect(next(source) == "nonce", expected="the first piece, 'nonce'")
@@ -563,7 +562,7 @@ def test_leaving_early(answer, server):
     expect(
         end != "complete",
         saw="the server could send all of it",
-        expected="a closed connection: nobody reads on",
+        expected="a closed connection: nobody reads the rest",
     )
 
 
@@ -637,7 +636,7 @@ def test_collected_answer(answer, server):
     ]
     sent = "content as a list of parts, usage with the finish_reason, then usage null"
     script(server, sent, stream(*events))
-    collected(answer, "null takes nothing away", "Hello", "length", usage, [])
+    collected(answer, "a null later changes nothing", "Hello", "length", usage, [])
     script(server, "Hel, lo, [DONE]", stream(*map(chunk, PIECES), DONE))
     collected(answer, "there was [DONE] alone", "Hello", None, None, [])
 

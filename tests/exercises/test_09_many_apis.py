@@ -235,7 +235,7 @@ def test_concurrency(answer, server, desk):
 
 @pytest.mark.points(1, hint="rate")
 def test_rate(answer, server, desk):
-    """In any second, at most so many requests start, to both providers together."""
+    """In any second, at most `rate` requests start, to both providers together."""
     server.script(fault.status(503), fault.status(503))
     began = time.monotonic()
     desk.start(answer, questions("abcd"), max_concurrency=4, rate=5)
@@ -478,7 +478,7 @@ def test_single_try(answer, server, desk):
 
 @pytest.mark.points(2, further=True, hint="good-again")
 def test_good_again(answer, server, desk):
-    """An answer of the first provider makes it as good as new."""
+    """After an answer, the failures of the first provider are counted from 0 again."""
     down = fault.status(503)
     server.script(down, down, fault.ok(), down, down, fault.ok())
     desk.start(answer, questions("abcdef"), max_concurrency=1)

@@ -285,7 +285,7 @@ def read(path: Path, shown: str) -> str:
         saw = f"the file cannot be read: {error.strerror}"
         raise _unreadable(shown, saw, "a file that may be read") from None
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:200]:
-        saw = "the file is saved as UTF-16, or is no text at all"
+        saw = "the file is saved as UTF-16, or is not text at all"
         advice = "save as UTF-8: your editor offers it under `Save with encoding`"
         raise _unreadable(shown, saw, advice)
     try:
@@ -425,7 +425,7 @@ def _code_cells(text: str, shown: str) -> list[str]:
         code = [cell for cell in cells if cell["cell_type"] == "code"]
         return ["".join(cell["source"]) for cell in code]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        saw = f"the file is no notebook: {one_line(error)}"
+        saw = f"the file is not a notebook: {one_line(error)}"
         advice = "a notebook as Jupyter saves it, format 4"
         raise _unreadable(shown, saw, advice) from None
 

@@ -115,7 +115,7 @@ def _recognise(
         if is_stub(cause, answer):
             return Result(
                 saw=f"not started yet: {cause}",
-                expected="your code in the place of the line below",
+                expected="your code in place of the line below",
                 kind="not started",
             )
     told = error.result if isinstance(error, NotRight) else None

@@ -510,7 +510,7 @@ CASES: dict[str, tuple[str | bytes, str, list[str]]] = {
     "notebook_of_nonsense": (
         notebook() + ("}"),
         PLAIN,
-        ["the file is no notebook", "JSONDecodeError"],
+        ["the file is not a notebook", "JSONDecodeError"],
     ),
     "no_answer": (
         "",
@@ -675,7 +675,8 @@ def test_text(graded: dict[str, Any], name: str) -> None:
     assert bool(words) == bool(text), text
     if words:
         assert text.startswith(f"{stem}, 2 points: Twice 2 is 4.\n"), text
-        hint = f"  hint:       python -m lessons hint {stem[:2]} first"
+        which = "" if "we saw:     not started yet" in text else " first"
+        hint = f"  hint:       python -m lessons hint {stem[:2]}{which}"
         assert text.endswith(hint) == (name not in NO_HINT), text
         assert ("hint:" in text) == (name not in NO_HINT), text
         assert len(text.splitlines()) <= 12

@@ -239,6 +239,16 @@ def frame(notebook: Notebook) -> list[str]:
     return wrong + ([] if stops else ["the last code cell does not stop the server"])
 
 
+def no_list_by_accident(notebook: Notebook) -> list[str]:
+    """No line of prose begins like "200. The table": Markdown makes a list of it."""
+    return [
+        f"cell {cell['id']} has the line {line!r}"
+        for cell in cells(notebook, "markdown")
+        for line in source(cell).splitlines()
+        if re.match(r"\d+[.)] ", line)
+    ]
+
+
 CHECKS = [
     clean_run,
     clean_metadata,
@@ -250,6 +260,7 @@ CHECKS = [
     short_cells,
     readable_outputs,
     frame,
+    no_list_by_accident,
 ]
 
 
@@ -416,6 +427,10 @@ DAMAGE = {
         lambda book: book["cells"][3].update(source="\n\n".join(CLOSING)),
     ),
     "server left running": (frame, lambda book: book["cells"].pop(2)),
+    "answer that begins with a number": (
+        no_list_by_accident,
+        lambda book: book["cells"][3].update(source="200. The table says why."),
+    ),
 }
 
 
