@@ -23,14 +23,14 @@ Sample run:
       there is no such user    HTTPError: 404 Not Found
       the server is down       HTTPError: 502 Bad Gateway
       the server hangs         ReadTimeout after 0.30 s
-      the server drips         found Python after 0.50 s
+      the server drips         found Python after 0.40 s
 
     What the server saw of these four:
     n  t(s)  conn  request            status  fault         end
     5  0.00  #5    GET /users/nobody  404     -             complete
     6  0.00  #6    GET /users/python  502     html(502)     complete
     7  0.00  #7    GET /users/python  -       hang()        client-gone
-    8  0.30  #8    GET /users/python  200     drip(5, 0.1)  complete
+    8  0.30  #8    GET /users/python  200     drip(4, 0.1)  complete
 """
 
 import argparse
@@ -88,12 +88,12 @@ def try_user(base_url: str, name: str, timeout: float) -> str:
 
 def show_trouble(server: MockServer) -> None:
     """Meet four kinds of trouble with one function, and print the server's side."""
-    five_pieces = fault.drip(5, 0.1)  # with 0.1 s before each
+    four_pieces = fault.drip(4, 0.1)  # with 0.1 s before each
     troubles = [
         ("there is no such user", "nobody", fault.ok()),
         ("the server is down", "python", fault.html(502)),
         ("the server hangs", "python", fault.hang()),
-        ("the server drips", "python", five_pieces),
+        ("the server drips", "python", four_pieces),
     ]
     print("A call with timeout=0.3 when")
     for label, name, trouble in troubles:
