@@ -46,15 +46,20 @@ class Endpoint:
 
 
 def run_main(main: Callable[[], object]) -> None:
-    """Run a script's main(), and end with one line if somebody presses Ctrl-C.
+    """Run a script's main(), and end with one line if somebody presses Ctrl-C, and with
+    none if the reader of the output has gone, as in `python lessons/03… | head`.
 
     A letter that the console does not have is shown as a question mark.
     """
     sys.stdout.reconfigure(errors="replace")
     try:
         main()
+        sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit("stopped")
+    except BrokenPipeError:
+        # Python flushes once more at its end, and must not fail then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def choose_endpoint(server: MockServer) -> Endpoint:

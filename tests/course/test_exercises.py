@@ -271,12 +271,20 @@ def test_check_all(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a pipe as Linux and macOS have it")
-def test_reader_that_has_seen_enough(tree: Path) -> None:
-    """`python -m lessons solution 01 | head` prints no error."""
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["-m", "lessons", "solution", "01", "--give-up"],
+        [ROOT / "lessons/01_basic_get.py"],
+    ],
+    ids=["command", "script"],
+)
+def test_reader_that_has_seen_enough(tree: Path, command: list[str | Path]) -> None:
+    """`python -m lessons solution 01 | head` prints no error, nor does a script."""
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [sys.executable, "-m", "lessons", "solution", "01", "--give-up"],
+        [sys.executable, *command],
         cwd=tree,
         env=environment(),
         stdout=writer,
