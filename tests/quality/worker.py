@@ -54,9 +54,9 @@ class Service:
             and (not job["tests"] or {item.name, item.originalname} & {*job["tests"]})
         ]
         for item in items:
-            item._initrequest()  # or it would keep the server of its last run
-            del item.user_properties[2:]  # and that run's result; see Grading
             item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
+            item._initrequest()  # or it would keep the server and the answer
+            del item.user_properties[2:]  # and the result; see Grading
             if job["stop_early"] and not all(
                 one.passed for one in self.results.values()
             ):
