@@ -738,8 +738,11 @@ def test_deadline(answer, server):
         check_deadline(answer, kind)
     time.sleep(max(0.0, made + 0.3 - time.monotonic()))
     for kind, (work, function, steps) in zip(KINDS, later, strict=True):
-        log.steps[:] = [*steps, "time.sleep(0.3)"]
-        end_of(function, kind)
+        for _ in range(3):  # a busy machine may stand still for 0.25 s, but not thrice
+            if len(work.started) != 2:
+                work.started.clear()
+                log.steps[:] = [*steps, "time.sleep(0.3)"]
+                end_of(function, kind)
         expect(
             len(work.started) == 2,
             saw=work.times(),

@@ -254,7 +254,7 @@ def main() -> int:
     parser.add_argument(
         "--jobs",
         type=int,
-        help="processes at once; default: two for each processor, and one",
+        help="processes at once; default: four for each processor",
     )
     parser.add_argument(
         "--isolation",

@@ -201,9 +201,8 @@ class Pool:
     def __init__(self, jobs: int | None = None) -> None:
         self._own = threading.local()
         self._workers: list[_Worker] = []
-        # More than twice as many as there are processors, because most of the time is
-        # spent waiting.
-        self._threads = ThreadPoolExecutor(jobs or 2 * (os.cpu_count() or 1) + 1)
+        # More than there are processors, because most of the time is spent waiting.
+        self._threads = ThreadPoolExecutor(jobs or 4 * (os.cpu_count() or 1))
 
     def __enter__(self) -> "Pool":
         return self
@@ -284,7 +283,7 @@ class _Worker:
                 {}, f"the process that graded it ended (exit status {process.wait()})"
             )
         found = json.loads(line)
-        if found["is_last"]:  # it is about to end, because of a thread that does not
+        if found["is_last"]:  # a thread in it goes on
             self.stop()
         results = found["results"].items()
         return Grade(
