@@ -163,8 +163,9 @@ def check_one(exercise: Exercise, in_full: bool = False) -> int:
     print(paint(points, GREEN))
     print(f"Compare with the reference: python -m lessons solution {number}")
     if unsolved := Progress().unsolved():
-        number = unsolved[0].number
-        print(f"Next:                       python -m lessons start {number}")
+        later = [one for one in unsolved if one.number > number]
+        following = (later or unsolved)[0].number
+        print(f"Next:                       python -m lessons start {following}")
     else:
         print(f"\n{paint(FINISH.format(points=Progress().total()))}")
     return 0
