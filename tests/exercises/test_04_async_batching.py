@@ -657,8 +657,8 @@ def test_redirect(answer, server):
 
 @pytest.mark.points(1, further=True, hint="key")
 def test_key_in_no_exception(answer, server):
-    """No exception shows the key, however a call failed. A key that cannot be one, and a
-    single text, are refused.
+    """No exception shows the key, however a call failed. A key that cannot be one, and
+    a single text, are refused.
     """
     for key in ("sk-7Qx9Vt2L\nw8Zr5", "sk-7Qx9Vt2L w8Zr5", "sk-7Qx9Vt2Lé"):
         wanted = f"ValueError: a key cannot be {key!r}"
