@@ -692,6 +692,13 @@ def test_key_in_no_exception(answer, server):
         options = {"api_key": key, "base_url": keyed.base_url, "max_concurrency": 1}
         results = ask_despite_failures(answer, questions(5), **options)
     expect(len(results) == 5, expected="a result for each of the five prompts")
+    for end in ("\r", "\t"):  # may be taken off, or refused
+        try:
+            results += run_async(
+                call(answer, "ask_all", questions(1), api_key=key + end)
+            )
+        except ValueError as error:
+            results.append(error)
     for result in results:
         shown = repr(result)
         if isinstance(result, Exception):
