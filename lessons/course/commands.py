@@ -162,10 +162,8 @@ def check_one(exercise: Exercise, in_full: bool = False) -> int:
         print()
     print(paint(points, GREEN))
     print(f"Compare with the reference: python -m lessons solution {number}")
-    if unsolved := Progress().unsolved():
-        later = [one for one in unsolved if one.number > number]
-        following = (later or unsolved)[0].number
-        print(f"Next:                       python -m lessons start {following}")
+    if following := Progress().next_after(exercise):
+        print(f"Next:                       python -m lessons start {following.number}")
     else:
         print(f"\n{paint(FINISH.format(points=Progress().total()))}")
     return 0
