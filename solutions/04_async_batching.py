@@ -93,7 +93,7 @@ async def ask_all(
         """Ask the first prompt, and then what is left of all of them."""
         for index, prompt in itertools.chain([first], turns):
             try:
-                results[index] = await _ask(session, url, model, prompt)
+                results[index] = await _ask(session, url, api_key, model, prompt)
             except Exception as error:
                 results[index] = error
             if on_done:
@@ -121,7 +121,7 @@ def _setting(name: str, given: str | None) -> str:
 
 
 async def _ask(
-    session: aiohttp.ClientSession, url: str, model: str, prompt: str
+    session: aiohttp.ClientSession, url: str, api_key: str, model: str, prompt: str
 ) -> str:
     """Return the answer to one prompt. Raises CallError or TimeoutError."""
     body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
@@ -139,8 +139,7 @@ async def _ask(
         problem = f"{status}:{where} no answer in {reply}"
     # Not inside `except`, and so not linked to aiohttp's own error: that has the
     # request's headers, and so the key, in its repr. A reply can repeat the key, too.
-    key = session.headers["Authorization"].removeprefix("Bearer ")
-    raise CallError(problem.replace(key, "…")[:500], status)
+    raise CallError(problem.replace(api_key, "…")[:500], status)
 
 
 def _redirect_in(headers: Mapping[str, str]) -> str:
