@@ -69,10 +69,12 @@ async def ask_all(
     - max_concurrency may be 150: no pool of your library has a lower limit.
     - A prompt is read when its turn comes, so the file may be longer than the memory.
     - An error in on_done gets out, and no call stays under way.
-    - A content that is a list of parts becomes the text of its text parts.
+    - A content that is a list, such as [{"type": "text", "text": "Hello"}], becomes the
+      text of its parts of type text.
     - A redirect is not followed: it is a failure.
-    - A key with a space or a line end in it is a ValueError, and no exception shows the
-      key. A single text in the place of prompts is a TypeError.
+    - A key with a space, a line end or a letter like é in it is a ValueError. No
+      exception shows the key, even if a reply repeats it.
+    - A single text in the place of prompts is a TypeError.
     """
     if isinstance(prompts, str):
         raise TypeError("prompts must be several texts, and this is a single one")
@@ -91,7 +93,7 @@ async def ask_all(
         """Ask the first prompt, and then what is left of all of them."""
         for index, prompt in itertools.chain([first], turns):
             try:
-                results[index] = await _ask(session, url, model, prompt)
+                results[index] = await _ask(session, url, api_key, model, prompt)
             except Exception as error:
                 results[index] = error
             if on_done:
@@ -119,7 +121,7 @@ def _setting(name: str, given: str | None) -> str:
 
 
 async def _ask(
-    session: aiohttp.ClientSession, url: str, model: str, prompt: str
+    session: aiohttp.ClientSession, url: str, api_key: str, model: str, prompt: str
 ) -> str:
     """Return the answer to one prompt. Raises CallError or TimeoutError."""
     body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
@@ -128,16 +130,16 @@ async def _ask(
         async with session.post(url, json=body, allow_redirects=False) as response:
             status, content = response.status, await response.read()
     except aiohttp.ClientError as error:
-        problem = f"{type(error).__name__}: {error}"
+        status, problem = None, f"{type(error).__name__}: {error}"
     else:
         reply = _read(content)
         if status // 100 == 2 and (answer := _answer_in(reply)) is not None:
             return answer
         where = _redirect_in(response.headers)
-        raise CallError(f"{status}:{where} no answer in {str(reply)[:500]}", status)
+        problem = f"{status}:{where} no answer in {reply}"
     # Not inside `except`, and so not linked to aiohttp's own error: that has the
-    # request's headers, and so the key, in its repr.
-    raise CallError(problem)
+    # request's headers, and so the key, in its repr. A reply can repeat the key, too.
+    raise CallError(problem.replace(api_key, "…")[:500], status)
 
 
 def _redirect_in(headers: Mapping[str, str]) -> str:

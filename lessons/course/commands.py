@@ -162,9 +162,8 @@ def check_one(exercise: Exercise, in_full: bool = False) -> int:
         print()
     print(paint(points, GREEN))
     print(f"Compare with the reference: python -m lessons solution {number}")
-    if unsolved := Progress().unsolved():
-        number = unsolved[0].number
-        print(f"Next:                       python -m lessons start {number}")
+    if following := Progress().next_after(exercise):
+        print(f"Next:                       python -m lessons start {following.number}")
     else:
         print(f"\n{paint(FINISH.format(points=Progress().total()))}")
     return 0

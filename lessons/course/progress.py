@@ -69,6 +69,14 @@ class Progress:
         """Return the exercises that are still to be solved."""
         return [one for one in find_exercises() if not self.is_solved(one)]
 
+    def next_after(self, exercise: Exercise) -> Exercise | None:
+        """Return the next exercise to be solved, and after the last the first;
+        None if there is no other.
+        """
+        others = [one for one in self.unsolved() if one != exercise]
+        later = [one for one in others if one.number > exercise.number]
+        return next(iter(later + others), None)
+
     def solved(self) -> tuple[int, int]:
         """Return how many exercises are solved, and how many there are."""
         most = len(find_exercises())

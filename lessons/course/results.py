@@ -126,7 +126,8 @@ def render(result: Result) -> str:
         return f"{result.exercise}: the test broke down\n{result.saw}"
     kind = "further point" if result.is_further else "point"
     points = f"{result.points} {kind}{'s' * (result.points != 1)}"
-    lines = textwrap.wrap(f"{result.exercise}, {points}: {result.title}", WIDTH)[:2]
+    title = f"{result.exercise}, {points}: {result.title}"
+    lines = textwrap.wrap(title, WIDTH, max_lines=2, placeholder=" …")
     lines += _item("we did:", [clip(result.did, DID)] if result.did else [])
     lines += _item("we saw:", _wrap(result.saw))
     lines += _item("expected:", _wrap(result.expected))

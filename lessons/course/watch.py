@@ -121,12 +121,10 @@ class _Watch:
 
     def go_on(self) -> None:
         """Go on to the next exercise that is not solved, and begin it if need be."""
-        number = self.exercise.number
-        others = [one for one in Progress().unsolved() if one.number != number]
-        if not others:
+        following = Progress().next_after(self.exercise)
+        if not following:
             print("There is no other exercise that is not solved yet.")
             return
-        following = next((one for one in others if one.number > number), others[0])
         start(argparse.Namespace(exercise=following.number))
         self.begin(following)
 

@@ -39,10 +39,12 @@ async def ask_all(
     - max_concurrency may be 150: no pool of your library has a lower limit.
     - A prompt is read when its turn comes, so the file may be longer than the memory.
     - An error in on_done gets out, and no call stays under way.
-    - A content that is a list of parts becomes the text of its text parts.
+    - A content that is a list, such as [{"type": "text", "text": "Hello"}], becomes the
+      text of its parts of type text.
     - A redirect is not followed: it is a failure.
-    - A key with a space or a line end in it is a ValueError, and no exception shows the
-      key. A single text in the place of prompts is a TypeError.
+    - A key with a space, a line end or a letter like é in it is a ValueError. No
+      exception shows the key, even if a reply repeats it.
+    - A single text in the place of prompts is a TypeError.
     """
     # TODO
     # Further, if you like: the list at the end of the docstring.

@@ -110,7 +110,11 @@ def lessons(tree: Path) -> Callable[..., subprocess.CompletedProcess]:
 def test_done_with_the_core(
     tree: Path, lessons: Callable[..., subprocess.CompletedProcess]
 ) -> None:
-    """An exercise is solved with its core; what is further is told apart."""
+    """An exercise is solved with its core; what is further is told apart. The next one
+    is named, though an earlier one is not done.
+    """
+    for name in ("00_same.py", "02_treble.py"):
+        (tree / "lessons" / "exercises" / name).write_text(STUB)
     tests = tree / "tests" / "exercises" / "test_01_double.py"
     text = tests.read_text(encoding="utf-8")
     tests.write_text(text.replace("points(3)", "points(3, further=True)"), "utf-8")
@@ -121,6 +125,7 @@ def test_done_with_the_core(
     assert "01_double, 3 further points: Twice 3 is 6." in done.stdout
     assert "\nCore: 2 of 2. Further: 0 of 3, if you like.\n" in done.stdout
     assert "python -m lessons solution 01" in done.stdout
+    assert re.search("(?m)^Next: +python -m lessons start 02$", done.stdout)
     assert re.search("(?m)^01 ✓ double .* 2 of 5 points$", lessons("list").stdout)
 
 

@@ -158,8 +158,8 @@ def test_failures_are_values(answer, server):
 
 @pytest.mark.points(1, hint="status")
 def test_no_answer(answer, server):
-    """A refusal is no answer, whatever its body says; nor is half an answer, or a reply
-    without a text. Other words for a good end are accepted.
+    """A refusal, half an answer, an error in the reply, or no text is an exception; any
+    other end is a good one.
     """
     once = {"x-should-retry": "false"}  # the official package asks again otherwise
     empty = {"object": "chat.completion", "choices": []}
@@ -197,6 +197,7 @@ def test_no_answer(answer, server):
             expected="the text: a good answer is lost"
             if is_good
             else "exception: in a report, this would pass for an answer",
+            hint="status" if "503" in told else "half-an-answer",
         )
 
 
@@ -498,8 +499,8 @@ def test_on_done(answer, server):
 
 @pytest.mark.points(1, hint="settings")
 def test_settings(answer, server, monkeypatch):
-    """What is given counts more than the environment. What is missing, and a limit
-    below 1, is a ValueError before anything is sent.
+    """What is given counts more than the environment. What is missing, or a limit below
+    1, is a ValueError at once.
     """
     with MockServer(api_key="another-key-entirely") as other:
         reply = fault.status(200, body=completion("HTTP is a protocol."))
@@ -656,8 +657,8 @@ def test_redirect(answer, server):
 
 @pytest.mark.points(1, further=True, hint="key")
 def test_key_in_no_exception(answer, server):
-    """No exception shows the key, in whatever way a call failed; a key that cannot be
-    one, and a single text as prompts, are refused before anything is sent.
+    """No exception shows the key, however a call failed. A key that cannot be one, and
+    a single text, are refused.
     """
     for key in ("sk-7Qx9Vt2L\nw8Zr5", "sk-7Qx9Vt2L w8Zr5", "sk-7Qx9Vt2Lé"):
         wanted = f"ValueError: a key cannot be {key!r}"
@@ -683,13 +684,21 @@ def test_key_in_no_exception(answer, server):
     with MockServer(api_key=key) as keyed:
         keyed.script(
             fault.status(503, headers=once),
+            fault.status(401, body={"error": f"no such key: {key}"}, headers=once),
             fault.html(200),
             fault.status(200, body={"error": "overloaded"}),
             fault.drop(),
         )
         options = {"api_key": key, "base_url": keyed.base_url, "max_concurrency": 1}
-        results = ask_despite_failures(answer, questions(4), **options)
-    expect(len(results) == 4, expected="a result for each of the four prompts")
+        results = ask_despite_failures(answer, questions(5), **options)
+    expect(len(results) == 5, expected="a result for each of the five prompts")
+    for end in ("\r", "\t"):  # may be taken off, or refused
+        try:
+            results += run_async(
+                call(answer, "ask_all", questions(1), api_key=key + end)
+            )
+        except ValueError as error:
+            results.append(error)
     for result in results:
         shown = repr(result)
         if isinstance(result, Exception):

@@ -1270,7 +1270,8 @@ def test_a_slip_has_no_hint() -> None:
     ],
 )
 def test_texts_are_short(result: Result, label: str) -> None:
-    """However much there is to say, it takes 12 lines at most."""
+    """However much there is to say, it takes 12 lines at most; what is cut ends so."""
     text = render(result)
     assert len(text.splitlines()) <= 12
+    assert text.splitlines()[1].endswith(" …") == (len(result.title) > 99)
     assert label in text

@@ -68,6 +68,9 @@ async def ask_all(
 async def collect(pending, results, on_done):
     done, _ = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
     for task in done:
-        results[pending.pop(task)] = task.exception() or task.result()
+        error = task.exception()
+        # The package's own errors have the server's words in it, and so maybe the key.
+        result = RuntimeError(type(error).__name__) if error else task.result()
+        results[pending.pop(task)] = result
         if on_done:
             on_done()
