@@ -165,6 +165,7 @@ class Handler:
         reply.error = functools.partial(dialect.error, **dialect.about(call))
         reply.error_headers = dialect.error_headers
         reply.error_event, reply.quota = dialect.error_event, dialect.quota
+        reply.forms = dialect.forms
         for step in fault.in_order():
             await self._do(max(reply.size, len(step.text)), step.apply, reply)
         return reply
