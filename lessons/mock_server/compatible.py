@@ -68,7 +68,7 @@ def _change_form(reply: Reply, name: str, *amounts: Any) -> None:
 @makes_fault(CONTENT)
 def parts(reply: Reply) -> None:
     """Send the content of a chat completion as a list of parts, `[{"type": "text",
-    "text": …}]`, in messages and in deltas; the other services always do that, and
+    "text": …}]`, in messages and in deltas. Other services have no such form, and
     answer 501.
     """
     _change_form(reply, "parts")
