@@ -5,7 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from .idempotency import Answers
@@ -83,8 +83,7 @@ class State:
         self.answers.clear()
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """One request.
 
     key: the API key it brought, "" if none.

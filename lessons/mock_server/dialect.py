@@ -5,8 +5,7 @@ DIALECT that joins them; routes.py lists the dialects.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .call import Call
 from .reply import Reply, json_reply, plain_error_event
@@ -27,8 +26,7 @@ def bearer(headers: Any) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-@dataclass(frozen=True)
-class Dialect:
+class Dialect(NamedTuple):
     """A service that some addresses imitate.
 
     routes: what is at which address.

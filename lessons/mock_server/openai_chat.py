@@ -6,8 +6,7 @@ Python SDK.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import openai_shared
 from .call import Call
@@ -24,8 +23,7 @@ from .openai_shared import (
 from .reply import DONE, Piece, Reply, digest, event, json_reply, stream_reply, to_json
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """One answer of the model, and the finish_reason.
 
     tool: the name of the tool to be called; then the tokens are its arguments.
