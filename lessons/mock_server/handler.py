@@ -219,8 +219,6 @@ class Handler:
             end = "complete"
         else:
             end = "cut" if reply.has_head else reply.ending
-        # aiohttp wants a response, even if nothing of it is sent.
-        response: web.StreamResponse = web.Response()
         if reply.has_head:
             reply.headers["Server"] = "mock"
             if not reply.is_chunked:
@@ -240,6 +238,8 @@ class Handler:
             # bytes up to the connection's end.
             response = _Response(status=reply.status, headers=reply.headers)
             await response.prepare(request)
+        else:  # aiohttp wants a response, even if nothing of it is sent
+            response = web.Response()
         is_chunked = response.headers.get("Transfer-Encoding") == "chunked"
         turn_ends = time.monotonic() + _PATIENCE
         # Taken from the list one by one: to free a million pieces at once takes long.
