@@ -1,23 +1,20 @@
 """Many APIs in one system.
 
 Look many things up in one API and ask a model about each in another, with a second
-provider behind it, inside one budget and one rate limit; lose nothing when processes
-are killed.
-
-First what most tutorials show: gather, and write at the end. Then the workers of
-robust_client/pipeline.py, with faults on both providers. It takes about 7 seconds:
+provider behind it, inside one budget and one rate limit, and with faults on both
+providers; lose nothing when processes are killed. It takes about 5 seconds:
 
     python lessons/09_many_apis.py
     python lessons/09_many_apis.py --items 2000 --rate 50 --workers 3 --kills 20
+    python lessons/09_many_apis.py jobs.jsonl --store store.db
+
+The last one does the jobs of a file, with a line for each: {"id": "…", "text": "…"}.
 
 Sample run:
 
     Talking to: the mock server on this machine (127.0.0.1), model mock-small
 
-    gather, and write at the end; killed after half of 60 answers
-      there is a file with answers: False
-
-    a store, and workers that are killed: 1 x SIGKILL
+    60 jobs, 20 calls a second, kills: 1
       60 answered, 0 failed, 0 open, 0 lost, 0 doubled, 0 charged twice
 """
 
@@ -36,9 +33,10 @@ from typing import Any
 
 from endpoint import choose_endpoint, run_main
 from mock_server import MockServer, fault
-from robust_client.batch import AsyncOpenAIClient
 from robust_client.costs import CostTracker, Price
+from robust_client.database import StoreError
 from robust_client.dialects import AnthropicProvider, OpenAIProvider
+from robust_client.jobs import read_jobs
 from robust_client.pipeline import SharedPace, Worker
 from robust_client.processes import Crew, run_or_explain, start
 from robust_client.report import Report, make_report
@@ -51,16 +49,6 @@ PRICES = {  # made up, for models that are
     "mock-small": Price(150, 600, "2026-11-30", "the mock server"),
     "mock-large": Price(300, 1200, "2026-11-30", "the mock server"),
 }
-
-
-def gather_and_write(url: str, key: str, topics: list[str], path: Path) -> None:
-    """Do as most tutorials: ask all, and write when the last answer is there."""
-
-    async def ask() -> list[str]:
-        async with AsyncOpenAIClient(key, url, "mock-small", 5) as client:
-            return await client.batch_completion(topics)
-
-    path.write_text(json.dumps(asyncio.run(ask())), encoding="utf-8")
 
 
 def open_small(url: str, key: str) -> OpenAIProvider:
@@ -76,23 +64,6 @@ async def do_jobs(path: Path, url: str, key: str, rate: int, budget: int) -> Non
         pace, costs = SharedPace(store, rate), CostTracker(store, budget)
         look_up = RepositorySearch(url).look_up
         await Worker(store, router, pace, costs, look_up).run()
-
-
-def run_worker(*settings: Any) -> None:
-    """Be a worker process."""
-    run_or_explain(do_jobs(*settings))
-
-
-def show_plain(server: MockServer, items: int, folder: Path) -> None:
-    """Let a process gather and write, and kill it when half of the work is done."""
-    path, account = folder / "answers.json", (server.base_url, server.api_key)
-    topics = [f"topic {number}" for number in range(items)]
-    process = start(gather_and_write, *account, topics, path)
-    while process.is_alive() and len(server.records) < items / 2:
-        time.sleep(0.01)
-    process.kill()
-    process.join()
-    print("  there is a file with answers:", path.exists())
 
 
 def seen(server: MockServer) -> dict[str, Any]:
@@ -117,7 +88,8 @@ def run_dask(store: Store, server: MockServer, asked: argparse.Namespace) -> Non
 def run_crew(store: Store, server: MockServer, asked: argparse.Namespace) -> None:
     """Do all jobs with workers; kill some, each after a random number of jobs."""
     small = server.on(path=CHAT).reply(fault.status(503))  # until the first kill
-    moments = sorted(random.sample(range(asked.items), min(asked.kills, asked.items)))
+    items = store.counts()["open"]
+    moments = sorted(random.sample(range(items), min(asked.kills, items)))
 
     def kill_some(done: int, alive: list[Any]) -> None:
         if moments and done >= moments[0]:
@@ -126,28 +98,31 @@ def run_crew(store: Store, server: MockServer, asked: argparse.Namespace) -> Non
             small.reply()
 
     settings = (store.path, server.url, server.api_key, asked.rate, asked.budget)
-    crew = Crew(asked.workers, partial(start, run_worker, *settings))
+    crew = Crew(asked.workers, partial(start, run_or_explain, do_jobs, *settings))
     try:
         crew.watch(store, kill_some)
     finally:
         crew.stop()
 
 
-def run_all(server: MockServer, asked: argparse.Namespace, path: Path) -> Report:
+def run_all(server: MockServer, asked: argparse.Namespace, store: Store) -> Report:
     """Do all jobs, with faults on both providers; return the report."""
     server.chaos(0.1, fault.status(503), fault.status(529), fault.drop())
-    ids = [f"topic-{number:04}" for number in range(asked.items)]
-    with Store(path) as store:
-        store.add((name, name) for name in ids)
-        began, run = time.monotonic(), {"crew": run_crew, "dask": run_dask}
-        run[asked.executor](store, server, asked)
-        facts = seen(server) | {"rate": asked.rate, "seconds": time.monotonic() - began}
-        return make_report(store, ids, **facts)
+    topics = [f"topic-{number:04}" for number in range(asked.items)]
+    jobs = [*read_jobs(asked.jobs)] if asked.jobs else [(one, one) for one in topics]
+    store.add(jobs)
+    print(f"\n{len(jobs)} jobs, {asked.rate} calls a second, kills: {asked.kills}")
+    run = {"crew": run_crew, "dask": run_dask}
+    began = time.monotonic()
+    run[asked.executor](store, server, asked)
+    facts = seen(server) | {"rate": asked.rate, "seconds": time.monotonic() - began}
+    return make_report(store, [name for name, _ in jobs], **facts)
 
 
 def read_arguments() -> argparse.Namespace:
     """Return what was asked for on the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("jobs", nargs="?", type=Path, help="a file with jobs")
     usual = {"items": 60, "rate": 20, "workers": 1, "kills": 1, "budget": 100_000}
     for name, number in usual.items():
         parser.add_argument(f"--{name}", type=int, default=number, help=f"or {number}")
@@ -163,16 +138,17 @@ def read_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Lose everything, and then nothing."""
-    asked, folder = read_arguments(), Path(tempfile.mkdtemp())
-    with MockServer(latency=0.03) as server:
-        choose_endpoint(server)
-        print("\ngather, and write at the end; killed after half of 60 answers")
-        show_plain(server, 60, folder)
-        server.reset()
-        print(f"\na store, and workers that are killed: {asked.kills} x SIGKILL")
-        report = run_all(server, asked, asked.store or folder / "store.db")
-        print(f"  {report}")
+    """Do all jobs, and say what became of them."""
+    asked = read_arguments()
+    path = asked.store or Path(tempfile.mkdtemp()) / "store.db"
+    try:
+        with MockServer(latency=0.03) as server, Store(path) as store:
+            choose_endpoint(server)
+            report = run_all(server, asked, store)
+    except StoreError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    print(f"  {report}")
     if asked.report:
         asked.report.write_text(json.dumps(asdict(report), indent=2), encoding="utf-8")
     if report.open:

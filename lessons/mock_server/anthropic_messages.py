@@ -181,15 +181,32 @@ def _count_prompt(body: dict[str, Any]) -> int:
 # --- the answer -----------------------------------------------------------------------
 
 
-def messages(call: Call) -> Reply:
-    """Answer POST /v1/messages."""
-    body = call.json
+def _check(call: Call, body: Any) -> Reply | None:
+    """Return the reply to a question that is wrong, or None."""
     if wrong := find_wrong(body, call.headers):
         return _fail(call, 400, wrong)
     if not call.state.has_model(body["model"]):
         models = ", ".join(call.state.models())
         message = f"model: there is no {body['model']!r}, only {models}"
         return _fail(call, 404, message)
+    return None
+
+
+def count_tokens(call: Call) -> Reply:
+    """Answer POST /v1/messages/count_tokens: a question without a max_tokens."""
+    body = call.json
+    if isinstance(body, dict):
+        body = {"max_tokens": 1} | body
+    if wrong := _check(call, body):
+        return wrong
+    return json_reply({"input_tokens": _count_prompt(body)})
+
+
+def messages(call: Call) -> Reply:
+    """Answer POST /v1/messages."""
+    body = call.json
+    if wrong := _check(call, body):
+        return wrong
     try:
         answer = ask(question_of(call))
     except BadSchema as error:
@@ -276,12 +293,34 @@ def message_events(
     ]
 
 
+# --- the forms that faults ask for ----------------------------------------------------
+
+
+def without_content(value: dict[str, Any]) -> dict[str, Any] | None:
+    if value.get("type", "").startswith("content_block"):
+        return None
+    if value.get("type") == "message":
+        value["content"] = []
+    return with_stop(value, "end_turn")
+
+
+def with_stop(value: dict[str, Any], reason: str | None) -> dict[str, Any]:
+    for one in (value, value.get("delta", {})):
+        if one.get("stop_reason") is not None:  # in a stream, one event has it
+            one["stop_reason"], one["stop_sequence"] = reason, None
+    return value
+
+
 DIALECT = Dialect(
-    routes=(("POST", "/v1/messages", messages),),
+    routes=(
+        ("POST", "/v1/messages", messages),
+        ("POST", "/v1/messages/count_tokens", count_tokens),
+    ),
     prefix="/v1/messages",
     error=error_body,
     error_event=error_event,
     quota=(402, ERRORS[402]),
+    forms={"no_content": without_content, "finish": with_stop},
     about=about,
     key=key,
     check=check_key,

@@ -5,7 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from .idempotency import Answers
@@ -20,10 +20,16 @@ def _finite(text: str) -> float:
     return number
 
 
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
+
+
 def read_json(body: bytes) -> Any:
     """Return a body as JSON; None if it is not JSON (RFC 8259)."""
+    if not body:
+        return None
     try:
-        return json.loads(body, parse_float=_finite, parse_constant=_finite)
+        # As json.loads does, which would make a decoder for each call.
+        return _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except (ValueError, RecursionError):
         return None
 
@@ -77,8 +83,7 @@ class State:
         self.answers.clear()
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """One request.
 
     key: the API key it brought, "" if none.

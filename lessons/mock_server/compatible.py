@@ -18,80 +18,76 @@ SHAPES = ("error", "text", "flat", "detail", "choice", "finish", "event")
 # --- faults of the content: what stands in the JSON of a document or of each event ----
 
 
-def _change_json(reply: Reply, change: Callable[[Any], None]) -> None:
-    """Let change work on the JSON value of a document, or on that of each event.
+def _type(value: Any) -> bytes:
+    kind = value.get("type") if isinstance(value, dict) else None
+    return kind.encode() if isinstance(kind, str) else b""
+
+
+def _change_json(reply: Reply, change: Callable[[Any], Any]) -> None:
+    """Replace the JSON value of a document, or of each event, by what change makes of
+    it; for None, an event is left out.
 
     What is not JSON, such as `[DONE]` or a damaged event, stays as it is.
     """
 
-    def changed(data: bytes) -> bytes:
+    def changed(data: bytes) -> bytes | None:
         start = data.find(b"{") if reply.is_stream else 0
         end = b"\n\n" if reply.is_stream else b""
         try:
             value = json.loads(data[start:])
-            change(value)
-            return data[:start] + to_json(value) + end
+            name = _type(value)
+            value = change(value)
         except (ValueError, RecursionError):
             return data
+        if value is None:
+            return None
+        # Where events have names, that is their type once more.
+        head = data[:start].replace(name, _type(value) or name)
+        return head + to_json(value) + end
 
     if reply.is_stream or len(reply.pieces) == 1:
-        reply.pieces = [(wait, changed(data)) for wait, data in reply.pieces]
+        changes = [(wait, changed(data)) for wait, data in reply.pieces]
+        opening = changes[: reply.openers]
+        reply.openers = sum(data is not None for _, data in opening)
+        reply.pieces = [(wait, data) for wait, data in changes if data is not None]
 
 
-def _change_choices(reply: Reply, change: Callable[[dict[str, Any]], None]) -> None:
-    """Let change work on each choice of a chat completion, or of each of its chunks."""
-
-    def change_all(value: Any) -> None:
-        choices = value.get("choices") if isinstance(value, dict) else None
-        for choice in choices if isinstance(choices, list) else []:
-            if isinstance(choice, dict):
-                change(choice)
-
-    _change_json(reply, change_all)
-
-
-def _change_content(choice: dict[str, Any], change: Callable[[str], Any]) -> None:
-    """Replace the content of a choice's message or delta, if it has one."""
-    message = choice.get("message") or choice.get("delta") or {}
-    if isinstance(message.get("content"), str):
-        message["content"] = change(message["content"])
-
-
-def _change_finish_reason(choice: dict[str, Any], reason: str | None) -> None:
-    """Replace the finish_reason where there is one: only the last chunk has one."""
-    if choice.get("finish_reason") is not None:
-        choice["finish_reason"] = reason
+def _change_form(reply: Reply, name: str, *amounts: Any) -> None:
+    """Give the answer of a model the form that the fault of this name asks for; where
+    the service has no such form, answer that instead.
+    """
+    if reply.forms and name in reply.forms:
+        form = reply.forms[name]
+        _change_json(reply, lambda value: form(value, *amounts))
+    elif reply.forms is not None and reply.status == 200:
+        reply.set_status(501)
+        message = f"no answer of this service can have the form of the fault {name}"
+        reply.set_json(reply.error(501, message))
 
 
 @makes_fault(CONTENT)
 def parts(reply: Reply) -> None:
     """Send the content of a chat completion as a list of parts, `[{"type": "text",
-    "text": …}]`, in messages and in deltas.
+    "text": …}]`, in messages and in deltas. Other services have no such form, and
+    answer 501.
     """
-
-    def change(choice: dict[str, Any]) -> None:
-        _change_content(choice, lambda text: [{"type": "text", "text": text}])
-
-    _change_choices(reply, change)
+    _change_form(reply, "parts")
 
 
 @makes_fault(CONTENT)
 def no_content(reply: Reply) -> None:
-    """Send null as the content of a chat completion, with the finish_reason "stop"."""
-
-    def change(choice: dict[str, Any]) -> None:
-        _change_content(choice, lambda text: None)
-        _change_finish_reason(choice, "stop")
-
-    _change_choices(reply, change)
+    """Send an answer without content that says it has ended as usual: null in a chat
+    completion, an empty list in a response or a message.
+    """
+    _change_form(reply, "no_content")
 
 
 @makes_fault(CONTENT, reason=step.TEXT_OR_NONE)
 def finish(reply: Reply, reason: str | None) -> None:
-    """Send another finish_reason in a chat completion, such as "eos_token"; None for
-    null.
+    """Send another finish_reason in a chat completion, such as "eos_token", another
+    stop_reason in a message, or the reason why a response is incomplete; None for null.
     """
-    _change_choices(reply, lambda choice: _change_finish_reason(choice, reason))
+    _change_form(reply, "finish", reason)
 
 
 @makes_fault(KEYS, name=step.KEY)
@@ -100,14 +96,15 @@ def omit(reply: Reply, name: str) -> None:
     reply, in an error too.
     """
 
-    def change(value: Any) -> None:
+    def change(value: Any) -> Any:
         if isinstance(value, dict):
             value.pop(name, None)
         for inner in value.values() if isinstance(value, dict) else value:
             if isinstance(inner, dict | list):
                 change(inner)
+        return value
 
-    _change_json(reply, lambda value: change([value]))
+    _change_json(reply, lambda value: change([value])[0])
 
 
 @makes_fault(
@@ -136,8 +133,9 @@ def stream_error(
         "text": `{"error": "…"}`
         "flat": `{"object": "error", "message": …, "code": …}`
         "detail": `{"detail": "…"}`
-        "choice": a choice with a key `error`; a document keeps everything else
-        "finish": the finish_reason "error" without a word of explanation
+        "choice": a choice with a key `error`; the document of a chat completion keeps
+            everything else, and other services answer 501
+        "finish": the same with the finish_reason "error" and no word of explanation
         "event": `event: error` before the data; a document is like "flat"
     code, type: what the error says there; None for what the endpoint says of a 500.
     done: whether a stream ends with `[DONE]` after the error.
@@ -170,7 +168,7 @@ def stream_error(
             last = event(to_json(values[shape]), name)
         reply.pieces = [*sent, (0.0, last), *([(0.0, DONE)] if done else [])]
     elif shape in ("choice", "finish"):
-        _change_choices(reply, lambda choice: choice.update(wrong))
+        _change_form(reply, "stream_error", wrong)
     else:
         reply.set_json(values[shape])
 

@@ -4,9 +4,8 @@ Each dialect is one file. It has a table of routes, a table of errors, and a con
 DIALECT that joins them; routes.py lists the dialects.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from .call import Call
 from .reply import Reply, json_reply, plain_error_event
@@ -27,8 +26,7 @@ def bearer(headers: Any) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-@dataclass(frozen=True)
-class Dialect:
+class Dialect(NamedTuple):
     """A service that some addresses imitate.
 
     routes: what is at which address.
@@ -40,6 +38,10 @@ class Dialect:
     error_event: makes an event of an error body, for the middle of a stream; it is also
         given the number of the events before it.
     quota: the status and the type of the error that there is no money left.
+    forms: other forms that an answer of a model can have, by the name of the fault that
+        asks for one. Each takes the JSON of an answer, or of one event, and the amounts
+        of the fault; it returns what is sent instead, None for nothing. None if no
+        model answers here.
     about: what an error says of the call it answers, as arguments for `error`.
     key: returns the key that the headers of a request bring, "" if none.
     check: returns the reply to a call that brings no good key, or None.
@@ -54,6 +56,7 @@ class Dialect:
     error_headers: Callable[[int], dict[str, str]] = lambda status: {}
     error_event: Callable[[dict[str, Any], int], bytes] = plain_error_event
     quota: tuple[int, str] = (429, "insufficient_quota")
+    forms: Mapping[str, Callable[..., Any]] | None = None
     about: Callable[[Call], dict[str, Any]] = lambda call: {}
     key: Callable[[Any], str] = bearer
     check: Callable[[Call], Reply | None] = lambda call: None

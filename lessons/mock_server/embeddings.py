@@ -149,6 +149,7 @@ DIALECT = Dialect(
     routes=(("POST", "/v1/embeddings", embed),),
     error=openai_shared.error_body,
     error_headers=openai_shared.error_headers,
+    forms={},
     check=openai_shared.check_key,
     headers=openai_shared.headers,
     weight=50,

@@ -165,6 +165,7 @@ class Handler:
         reply.error = functools.partial(dialect.error, **dialect.about(call))
         reply.error_headers = dialect.error_headers
         reply.error_event, reply.quota = dialect.error_event, dialect.quota
+        reply.forms = dialect.forms
         for step in fault.in_order():
             await self._do(max(reply.size, len(step.text)), step.apply, reply)
         return reply
@@ -218,8 +219,6 @@ class Handler:
             end = "complete"
         else:
             end = "cut" if reply.has_head else reply.ending
-        # aiohttp wants a response, even if nothing of it is sent.
-        response: web.StreamResponse = web.Response()
         if reply.has_head:
             reply.headers["Server"] = "mock"
             if not reply.is_chunked:
@@ -239,6 +238,8 @@ class Handler:
             # bytes up to the connection's end.
             response = _Response(status=reply.status, headers=reply.headers)
             await response.prepare(request)
+        else:  # aiohttp wants a response, even if nothing of it is sent
+            response = web.Response()
         is_chunked = response.headers.get("Transfer-Encoding") == "chunked"
         turn_ends = time.monotonic() + _PATIENCE
         # Taken from the list one by one: to free a million pieces at once takes long.

@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .reply import to_json
 from .schema import CannotSatisfy, value_for
@@ -25,8 +24,7 @@ ANSWERS = {
 _TOKEN = re.compile(r"\s*(?:[^\W\u2e80-\U0010ffff]+|\S)|\s+$")
 
 
-@dataclass(frozen=True)
-class Tool:
+class Tool(NamedTuple):
     """A function that the model may call; schema is that of its arguments, None for
     any object.
     """
@@ -36,8 +34,7 @@ class Tool:
     schema: Any
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(NamedTuple):
     """The form that an answer must have: JSON.
 
     is_any: True for any JSON object; else the JSON satisfies schema, None for any.
@@ -50,8 +47,7 @@ class Format:
     schema: Any = None
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(NamedTuple):
     """What the model is asked.
 
     said: what the user said, the last of it being the question.
@@ -70,8 +66,7 @@ class Question:
     text: str | None = None
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What the model answers: a text or, if tool is not None, the arguments in JSON
     with which it calls the tool of that name.
     """

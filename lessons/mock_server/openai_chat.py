@@ -5,8 +5,8 @@ same answer. The shapes follow OpenAI's published API description and the source
 Python SDK.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from . import openai_shared
 from .call import Call
@@ -23,8 +23,7 @@ from .openai_shared import (
 from .reply import DONE, Piece, Reply, digest, event, json_reply, stream_reply, to_json
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """One answer of the model, and the finish_reason.
 
     tool: the name of the tool to be called; then the tokens are its arguments.
@@ -220,6 +219,52 @@ def chat_events(
     return [*events, (0.0, DONE)]
 
 
+# --- the forms that faults ask for ----------------------------------------------------
+
+
+def _choices(value: Any) -> list[dict[str, Any]]:
+    """Return the choices of a chat completion, or of one of its chunks."""
+    choices = value.get("choices") if isinstance(value, dict) else None
+    found = choices if isinstance(choices, list) else []
+    return [choice for choice in found if isinstance(choice, dict)]
+
+
+def _with_content(value: Any, change: Callable[[str], Any]) -> Any:
+    for choice in _choices(value):
+        message = choice.get("message") or choice.get("delta") or {}
+        if isinstance(message.get("content"), str):
+            message["content"] = change(message["content"])
+    return value
+
+
+def with_parts(value: Any) -> Any:
+    return _with_content(value, lambda text: [{"type": "text", "text": text}])
+
+
+def without_content(value: Any) -> Any:
+    return with_finish(_with_content(value, lambda text: None), "stop")
+
+
+def with_finish(value: Any, reason: str | None) -> Any:
+    for choice in _choices(value):
+        if choice.get("finish_reason") is not None:  # only the last chunk has one
+            choice["finish_reason"] = reason
+    return value
+
+
+def with_error(value: Any, wrong: dict[str, Any]) -> Any:
+    for choice in _choices(value):
+        choice.update(wrong)
+    return value
+
+
+FORMS = {
+    "parts": with_parts,
+    "no_content": without_content,
+    "finish": with_finish,
+    "stream_error": with_error,
+}
+
 DIALECT = Dialect(
     routes=(
         ("GET", "/v1/models", openai_shared.list_models),
@@ -229,6 +274,7 @@ DIALECT = Dialect(
     prefix="/v1/",
     error=openai_shared.error_body,
     error_headers=openai_shared.error_headers,
+    forms=FORMS,
     check=openai_shared.check_key,
     headers=openai_shared.headers,
 )

@@ -43,6 +43,9 @@ SAID = {
     "function_call_output": "output",
 }
 
+# The events that bring an answer's content begin so.
+CONTENT = tuple(f"response.{one}" for one in ("output", "content", "function"))
+
 # --- the question ---------------------------------------------------------------------
 
 
@@ -239,11 +242,36 @@ def response_events(
     return pieces
 
 
+# --- the forms that faults ask for ----------------------------------------------------
+
+
+def _end(value: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Change how a response has ended, in a document or in a stream's last event."""
+    response = value.get("response", value)
+    if response.get("status") in ("completed", "incomplete"):
+        response |= changes
+        if "response" in value:
+            value["type"] = f"response.{response['status']}"
+    return value
+
+
+def without_content(value: dict[str, Any]) -> dict[str, Any] | None:
+    if value.get("type", "").startswith(CONTENT):
+        return None
+    return _end(value, status="completed", incomplete_details=None, output=[])
+
+
+def with_reason(value: dict[str, Any], reason: str | None) -> dict[str, Any]:
+    details = None if reason is None else {"reason": reason}
+    return _end(value, status="incomplete", incomplete_details=details)
+
+
 DIALECT = Dialect(
     routes=(("POST", "/v1/responses", respond),),
     error=openai_shared.error_body,
     error_headers=openai_shared.error_headers,
     error_event=error_event,
+    forms={"no_content": without_content, "finish": with_reason},
     check=openai_shared.check_key,
     headers=openai_shared.headers,
 )

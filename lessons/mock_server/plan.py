@@ -64,6 +64,9 @@ class Rule:
         )
 
 
+NO_RULE = Rule(None, None, None)
+
+
 class Plan:
     """The faults that wait for requests.
 
@@ -121,7 +124,7 @@ class Plan:
         for rule in self._rules:
             if rule.matches(method, path, body):
                 return rule
-        return Rule(method, path, None)
+        return NO_RULE
 
     def choose(self, call: Call, rule: Rule) -> tuple[Fault, str]:
         """Return the fault for a call and who asked for it: script before rule before

@@ -183,9 +183,13 @@ class Record:
 
 def _size(record: Record) -> int:
     """Return about how many bytes a record takes."""
-    texts = [record.path, record.query, *record.headers, *record.headers.values()]
-    texts += [*record.reply_headers, *record.reply_headers.values()]
-    return 1000 + len(record.body) + len(record.reply) + sum(map(len, texts))
+    size = 1000 + len(record.path) + len(record.query) + len(record.body)
+    size += _length(record.headers) + _length(record.reply_headers)
+    return size + len(record.reply)
+
+
+def _length(headers: dict[str, str]) -> int:
+    return len("".join(headers)) + len("".join(headers.values()))
 
 
 class Log:
@@ -274,11 +278,11 @@ class Log:
         """
         start = hidden.body(reply.start(2 * REPLY_LIMIT))[:REPLY_LIMIT]
         with self._lock:
-            before, record.reply = _size(record), start
+            record.reply = start
             if reply.has_head:
                 record.status, record.first_byte = reply.status, self.now()
                 record.reply_headers = hidden.headers(reply.headers)
-            self._add_bytes(_size(record) - before)
+            self._add_bytes(len(start) + _length(record.reply_headers))
             self.tell(record)
 
     def _add_bytes(self, count: int) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any, Literal
@@ -62,8 +62,9 @@ class Reply:
     is_replayed: True if this was made for an earlier request with the same
         Idempotency-Key.
     error, error_headers, error_event: make the body, the headers and the event of an
-        error for a fault; they come from the dialect of the address, as does
-    quota: the status and the type of the error that there is no money left.
+        error for a fault; they come from the dialect of the address, as do
+    quota: the status and the type of the error that there is no money left, and
+    forms: the other forms that an answer can have (see Dialect).
     """
 
     status: int = 200
@@ -82,6 +83,7 @@ class Reply:
     error_headers: Callable[[int], dict[str, str]] | None = None
     error_event: Callable[[dict[str, Any], int], bytes] = plain_error_event
     quota: tuple[int, str] = (429, "insufficient_quota")
+    forms: Mapping[str, Callable[..., Any]] | None = None
 
     @property
     def body(self) -> bytes:

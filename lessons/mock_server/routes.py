@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
 from . import (
     agents,
@@ -50,6 +50,7 @@ _PATTERNS = [
 ]
 
 
+@lru_cache(maxsize=1024)  # it is asked three times for each request
 def find(method: str, path: str) -> tuple[Dialect, Answer]:
     """Return the dialect of an address and the function that answers a call to it: at
     worst with a 404 or 405.

@@ -2,8 +2,8 @@
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 
 from .records import Record
 
@@ -12,8 +12,7 @@ _SAME = 0.03  # pauses that differ by less than this share, and AT_ONCE, are the
 _SERIES_ENDS = 60.0  # seconds: what comes later is a new beginning
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(NamedTuple):
     """What a server has seen.
 
     records: the requests, oldest first.

@@ -16,7 +16,6 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from .accept import Connection, accept_for_ever, raise_limit
-from .advice import Seen, advise
 from .call import State
 from .control import Control
 from .fault import Fault
@@ -270,6 +269,8 @@ class MockServer:
         return self._advise()
 
     def _advise(self) -> list[str]:
+        from .advice import Seen, advise  # not before somebody asks: it takes a while
+
         log = self._log
         seen = Seen(log.all(), log.now(), log.started, self._limit, mask(self.api_key))
         return advise(seen)

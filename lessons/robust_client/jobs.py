@@ -51,10 +51,15 @@ class Job:
 def read_jobs(path: Path) -> Iterator[tuple[str, str]]:
     """Yield id and text from each line of a file: {"id": "…", "text": "…"}.
 
-    Raises StoreError, with the number of the line, for anything else.
+    Raises StoreError, with the number of the line, for anything else, and for a file
+    that cannot be read.
     """
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
+    try:
+        file = path.open("rb")
+    except OSError as cause:
+        raise StoreError(f"{path}: no job can be read: {cause.strerror}") from cause
+    with file:
+        for number, line in enumerate(file, 1):
             try:
                 job = json.loads(line)
                 name, text = job["id"], job["text"]

@@ -111,7 +111,7 @@ class Worker:
     async def _work(self) -> None:
         while (job := self._take()) or self.store.has_open():
             if job is None:  # others have the open ones, or had them
-                await asyncio.sleep(min(0.2, self.store.lease / 5))
+                await asyncio.sleep(min(0.05, self.store.lease / 5))
                 continue
             self._held[job.worker] = job
             await self._do(job)

@@ -35,10 +35,10 @@ def start(target: Callable[..., None], *arguments: Any) -> Any:
     return process
 
 
-def run_or_explain(work: Coroutine) -> None:
-    """Run the work of a worker process; end it with a sentence if it has to stop."""
+def run_or_explain(work: Callable[..., Coroutine], *arguments: Any) -> None:
+    """Do the work of a worker process; end it with a sentence if it has to stop."""
     try:
-        asyncio.run(work)
+        asyncio.run(work(*arguments))
     except STOPS as error:
         sys.exit(f"\nstopped: {error}")
     except KeyboardInterrupt:

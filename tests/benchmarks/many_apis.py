@@ -12,6 +12,8 @@ the server and the program's file are read:
     fullest   the most calls in any second; the limit is --rate
     wall      seconds over the ideal, which is items / rate
 
+Our store also takes several processes at once: `--only ours --processes 3`.
+
 async-batch-llm and DBOS are not in requirements.txt. Make an environment of their own,
 with pyrate-limiter and `pip install -e .` as well, and give its Python with --python.
 """
@@ -204,28 +206,33 @@ def read_lines(path: Path) -> list[tuple[str, str]]:
 
 
 def run_and_kill(
-    server: Any, command: list[str], count: int, kills: int, patience: float
+    server: Any, command: list[str], asked: argparse.Namespace, patience: float
 ) -> tuple[float, bool]:
     """Run a program, kill it at random moments, start it again until it ends.
 
-    Returns the seconds, and whether it ended within the patience.
+    Of several processes, any one is killed. Returns the seconds, and whether all of
+    them ended within the patience.
     """
-    began, moments = time.monotonic(), random.Random(kills)
-    ends = [moments.uniform(0.5, 1.5) * count / (kills + 1) for _ in range(kills)]
-    process = subprocess.Popen(command)
+    began, dice = time.monotonic(), random.Random(asked.kills)
+    each = asked.items / (asked.kills + 1)
+    ends = [dice.uniform(0.5, 1.5) * each for _ in range(asked.kills)]
+    crew = [subprocess.Popen(command) for _ in range(asked.processes)]
     seen = 0
     while time.monotonic() - began < patience:
         time.sleep(0.01)
-        if process.poll() is not None:
-            return time.monotonic() - began, process.returncode == 0
+        working = [one for one in crew if one.poll() is None]
+        if not working:
+            return time.monotonic() - began, not any(one.returncode for one in crew)
         if ends and len(server.records) - seen > ends[0]:
-            process.kill()
-            process.wait()
+            killed = dice.choice(working)
+            killed.kill()
+            killed.wait()
             seen = len(server.records)
             ends.pop(0)
-            process = subprocess.Popen(command)
-    process.kill()
-    process.wait()
+            crew[crew.index(killed)] = subprocess.Popen(command)
+    for one in crew:
+        one.kill()
+        one.wait()
     return time.monotonic() - began, False
 
 
@@ -240,8 +247,7 @@ def measure(name: str, asked: argparse.Namespace, folder: Path) -> str:
         command = [python, "-m", "tests.benchmarks.many_apis", "--program", name]
         command += [str(path), server.url, str(asked.items), str(asked.rate)]
         patience = asked.patience * ideal
-        facts = (command, asked.items, asked.kills, patience)
-        seconds, is_done = run_and_kill(server, *facts)
+        seconds, is_done = run_and_kill(server, command, asked, patience)
         calls = [one for one in server.records if one.identity]
     again = sum(not one.replayed for one in calls) - asked.items
     found = Counter(item for item, _ in read_lines(path))
@@ -254,8 +260,9 @@ def measure(name: str, asked: argparse.Namespace, folder: Path) -> str:
 def read_arguments() -> argparse.Namespace:
     """Return what was asked for on the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    for name, usual in (("items", 400), ("rate", 50), ("kills", 10), ("patience", 5)):
-        parser.add_argument(f"--{name}", type=int, default=usual)
+    usual = {"items": 400, "rate": 50, "kills": 10, "patience": 5, "processes": 1}
+    for name, number in usual.items():
+        parser.add_argument(f"--{name}", type=int, default=number)
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--only", nargs="*", choices=PROGRAMS, default=[*PROGRAMS])
     return parser.parse_args()

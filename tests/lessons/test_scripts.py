@@ -206,6 +206,16 @@ def test_script_helps(script: Path, clone: Clone) -> None:
     )
 
 
+def test_damaged_job_file_is_one_sentence(clone: Clone) -> None:
+    """Script 09 reads its jobs from a file, and says which line of it is damaged."""
+    jobs = clone.elsewhere / "jobs.jsonl"
+    jobs.write_text('{"id": "a", "text": "x"}\n{"id": "b"\n', encoding="utf-8")
+    done = clone.run("09_many_apis.py", str(jobs))
+    assert done.returncode == 2
+    said = f"{jobs}: line 2 is damaged, and no job was added: "
+    assert done.stderr.startswith(said) and done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=stems(SCRIPTS))
 def test_script_calls_no_live_address(script: Path) -> None:
     """No text in the code of a script, docstrings aside, names an address outside this

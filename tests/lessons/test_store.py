@@ -320,6 +320,8 @@ def test_damaged_job_file(store: Store, tmp_path: Path, line: str) -> None:
     assert store.counts()["open"] == 3
     path.write_text(good)
     assert store.add(read_jobs(path)) == 1
+    with pytest.raises(StoreError, match="none: no job can be read: No such file"):
+        store.add(read_jobs(tmp_path / "none"))
 
 
 # --- the report -----------------------------------------------------------------------

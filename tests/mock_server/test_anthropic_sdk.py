@@ -107,6 +107,37 @@ def test_a_message(client: Any, call: Callable) -> None:
     assert unknown == ({}, {}, {}), f"fields unknown to the SDK: {unknown}"
 
 
+def test_tokens_are_counted(server: MockServer, client: Any) -> None:
+    """count_tokens() gives what a message then has used, and refuses a bad question."""
+    question = {name: ASK[name] for name in ("model", "messages")}
+    counted = client.messages.count_tokens(**question, system="Be short.")
+    message = ask(client, system="Be short.")
+    assert counted.input_tokens == message.usage.input_tokens == 10
+    for wrong, wanted in (
+        ({"messages": []}, "BadRequestError"),
+        ({"model": "x"}, "NotFoundError"),
+    ):
+        asked = {**question, **wrong}
+        raises(
+            f"anthropic.{wanted}",
+            lambda asked=asked: client.messages.count_tokens(**asked),
+        )
+
+
+@CALLS
+def test_other_forms_of_a_message(
+    server: MockServer, client: Any, call: Callable
+) -> None:
+    """A message may have no content, or another word for its end."""
+    reasons = ("refusal", None)
+    server.script(fault.no_content(), *[fault.finish(one) for one in reasons])
+    message = call(client, max_tokens=3)
+    assert (message.content, message.stop_reason) == ([], "end_turn")
+    for reason in reasons:
+        message = call(client)
+        assert (message.content[0].text, message.stop_reason) == (ANSWER, reason)
+
+
 def test_the_events_of_a_stream(server: MockServer, client: Any) -> None:
     """A stream has the service's events in their order, each named, and a ping."""
     text = post(server, {**ASK, "stream": True}).text

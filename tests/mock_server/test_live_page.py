@@ -270,6 +270,7 @@ def test_requests_appear(page: Page, server: MockServer) -> None:
     the records; clear empties both.
     """
     expect(page.locator("#empty")).to_contain_text(f"curl {server.url}/users/python")
+    expect(page.locator("#address")).to_have_text(server.base_url)
     assert (server.records, server.peak_open) == ([], 0)
     for _ in range(2):
         get(server, "/users/nobody")
@@ -278,8 +279,17 @@ def test_requests_appear(page: Page, server: MockServer) -> None:
     expect(page.locator("#counts")).to_contain_text("4xx 2")
     expect(page.locator("#manners")).to_contain_text("unchanged after a 404")
     assert (len(server.records), server.peak_open) == (2, 1)
+    row(page, 1).click()
+    expect(page.locator("#detail h2")).to_have_text("1: GET /users/nobody")
+    for n in (1, 2):
+        expect(row(page, n)).to_have_class("kin")
+    page.evaluate("navigator.clipboard.writeText = async (text) => { copied = text }")
+    for name, start in (("curl", "curl "), ("Python", "import requests")):
+        page.click(f"text=Copy as {name}")
+        assert page.evaluate("copied").startswith(start)
     page.click("#clear")
     expect(page.locator("#empty")).to_be_visible()
+    expect(page.locator("#detail")).to_be_hidden()
     expect(page.locator("#manners")).to_have_text("Nothing to complain about.")
     assert server.records == []
 
@@ -288,26 +298,35 @@ def test_bars_and_ends(page: Page, server: MockServer) -> None:
     """The bar of a slow reply grows while it is open; a reply that hangs ends when its
     client leaves; only broken shows that one alone.
     """
-    server.script(fault.drip(10, 0.2), fault.hang())
+    server.script(fault.delay(0.4) + fault.drip(8, 0.2), fault.hang())
     with in_background(server, "/get"):
         bar = row(page, 1).locator("i").nth(1)
         expect(bar).to_be_visible()
         expect(row(page, 1)).to_contain_text("open")
+        row(page, 1).click()
         # The one open request fills its group: it is the clock that goes on.
         first = page.evaluate("now() - records.get(1).received")
         page.wait_for_timeout(200)
         assert page.evaluate("now() - records.get(1).received") > first
     expect(row(page, 1)).to_contain_text("complete")
+    expect(page.locator("#detail")).to_contain_text("It ended after")
+    thin, thick = (one.bounding_box() for one in row(page, 1).locator("i").all())
+    assert thin["x"] + thin["width"] == pytest.approx(thick["x"], abs=1)
     with in_background(server, "/get?hang", timeout=0.5):
         expect(row(page, 2)).to_contain_text("hang()")
         expect(row(page, 2)).to_contain_text("open")
         before = row(page, 2).locator("i").first.bounding_box()["width"]
         page.wait_for_timeout(200)
         assert row(page, 2).locator("i").first.bounding_box()["width"] > before
+        expect(row(page, 2).locator("i").nth(1)).to_be_hidden()
+        page.check("#only")
+        expect(page.locator("#rows tr")).to_have_count(0)
     expect(row(page, 2)).to_contain_text("client-gone")
-    page.check("#only")
-    expect(row(page, 1)).to_have_count(0)
-    expect(row(page, 2)).to_have_count(1)
+    expect(page.locator("#rows tr")).to_have_count(1)
+    apart = [{"received": at, "ended": at + 1, "end": "cut"} for at in (0, 4)]
+    pauses = page.evaluate("(two) => groups(two).map((one) => one.pause)", apart)
+    assert pauses == [3, 0]
+    assert "a pause of 3.0 s" in page.evaluate("pauseRow(1, 3).textContent")
 
 
 def test_next_reply(page: Page, server: MockServer) -> None:
@@ -326,6 +345,7 @@ def test_next_reply(page: Page, server: MockServer) -> None:
     page.click("text=Script it")
     expect(page.locator("#wrong")).to_contain_text("code must be a whole number")
     page.check("input[value='1']")
+    expect(page.locator("#wrong")).to_be_empty()
     for name in fault.NAMES:
         page.select_option("#fault", name)
         line = page.locator("#line").text_content()
@@ -344,23 +364,32 @@ def test_details_and_keyboard(page: Page, server: MockServer) -> None:
         headers = {"X-Note": attack, "Authorization": f"Bearer {server.api_key}"}
         session.post(f"{server.url}/anything", data=attack, headers=headers, timeout=5)
     expect(row(page, 2)).to_be_visible()
+    expect(page.locator("#rows tr[tabindex='0']")).to_have_count(1)
     row(page, 2).focus()
     page.keyboard.press("ArrowDown")
     expect(row(page, 1)).to_be_focused()
+    page.keyboard.press(" ")
+    expect(page.locator("#detail h2")).to_have_text("1: GET /get")
     page.keyboard.press("ArrowUp")
     page.keyboard.press("Enter")
     expect(page.locator("#detail h2")).to_have_text("2: POST /anything")
     expect(page.locator("#detail pre").first).to_have_text(attack)
+    expect(page.locator("#detail pre").nth(1)).to_contain_text("onerror")
     expect(page.locator("#detail")).to_contain_text("Bearer mock…urse")
     assert page.title() == "Mock server"
     page.keyboard.press("Escape")
     expect(page.locator("#detail")).to_be_hidden()
+    get(server)
+    expect(row(page, 3)).to_be_visible()
+    expect(row(page, 2)).to_be_focused()
     page.click("#pause")
-    session.get(f"{server.url}/get", timeout=5)
-    expect(page.locator("#counts")).to_contain_text("2xx, 3xx 3")
-    expect(row(page, 3)).to_have_count(0)
+    expect(page.locator("#pause")).to_have_text("Go on")
+    expect(page.locator("#pause")).to_have_attribute("aria-pressed", "true")
+    get(server)
+    expect(page.locator("#counts")).to_contain_text("2xx, 3xx 4")
+    expect(row(page, 4)).to_have_count(0)
     page.click("#pause")
-    expect(row(page, 3)).to_have_count(1)
+    expect(row(page, 4)).to_have_count(1)
 
 
 def test_stop_is_shown(page: Page, server: MockServer) -> None:
@@ -369,7 +398,11 @@ def test_stop_is_shown(page: Page, server: MockServer) -> None:
     expect(row(page, 1)).to_be_visible()
     server.stop()
     expect(page.locator("#state")).to_contain_text("gone")
+    expect(page.locator("body")).to_have_class("gone")
     expect(row(page, 1)).to_be_visible()
+    assert page.evaluate("now()") == page.evaluate("now()"), "the clock goes on"
+    page.click("text=Script it")
+    expect(page.locator("#wrong")).to_have_text("the server does not answer")
 
 
 def test_many_requests_are_drawn_in_few_updates(page: Page, server: MockServer) -> None:

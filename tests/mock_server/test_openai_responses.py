@@ -212,3 +212,49 @@ def test_the_bytes_of_an_error_in_a_stream(server: MockServer) -> None:
         5,
     )
     assert value["error"]["type"] == "server_error"
+
+
+def test_an_answer_without_content(server: MockServer, client: OpenAI) -> None:
+    """A response without content has no output, plain and streamed, and is whole."""
+    server.script(*[fault.no_content()] * 2)
+    plain = client.responses.create(**ASK)
+    with client.responses.stream(**ASK) as stream:
+        streamed = stream.get_final_response()
+    for response in (plain, streamed):
+        assert (response.output, response.status) == ([], "completed")
+        assert response.output_text == ""
+
+
+def test_another_reason_for_the_end(server: MockServer, client: OpenAI) -> None:
+    """finish() says why a response is incomplete; the last event has that name, too."""
+    server.script(*[fault.finish("content_filter")] * 3, fault.finish(None))
+    plain = client.responses.create(**ASK)
+    last = list(client.responses.create(**ASK, stream=True))[-1]
+    assert last.type == "response.incomplete"
+    for response in (plain, last.response):
+        assert response.status == "incomplete" and response.output_text == ANSWER
+        assert response.incomplete_details.reason == "content_filter"
+    headers = {"Authorization": f"Bearer {server.api_key}"}
+    asked = {"json": {**ASK, "stream": True}, "headers": headers}
+    text = httpx.post(f"{server.base_url}/responses", **asked).text
+    assert text.count("event: response.incomplete\ndata: ") == 1
+    assert client.responses.create(**ASK).incomplete_details is None
+
+
+@pytest.mark.parametrize("path", ["/responses", "/messages", "/embeddings"])
+def test_a_form_that_a_service_does_not_know(server: MockServer, path: str) -> None:
+    """A fault that has no meaning at an address is a 501 that says so, and a refusal
+    stays what it is.
+    """
+    server.script(*[fault.parts(), fault.stream_error(shape="choice"), fault.parts()])
+    headers = {"Authorization": f"Bearer {server.api_key}"}
+    headers |= {"anthropic-version": "2023-06-01"}
+    turns = [{"role": "user", "content": "x"}]
+    body = {"model": "mock-small", "input": "x", "messages": turns, "max_tokens": 9}
+    body["model"] = "mock-embedding" if path == "/embeddings" else "mock-small"
+    url = server.base_url + path
+    for name in ("parts", "stream_error"):
+        reply = httpx.post(url, json=body, headers=headers)
+        assert reply.status_code == 501
+        assert f"the fault {name}" in reply.json()["error"]["message"]
+    assert httpx.post(url, json={}, headers=headers).status_code == 400

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 import requests
-from mock_server import MockServer, fault, openai_shared
+from mock_server import MockServer, fault, openai_chat, openai_shared
 from mock_server.fault import NAMES, Fault, parse
 from mock_server.reply import (
     DONE,
@@ -51,6 +51,7 @@ def after(wanted: Fault, reply: Reply) -> Reply:
     """Return the reply after the fault was applied to it."""
     reply.error = openai_shared.error_body
     reply.error_headers = openai_shared.error_headers
+    reply.forms = openai_chat.FORMS
     wanted.apply(reply)
     return reply
 
