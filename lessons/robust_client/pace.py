@@ -4,7 +4,7 @@ import asyncio
 
 from .store import Store
 
-MARGIN = 0.03  # seconds; requests do not all take the same time to the server
+MARGIN = 0.04  # seconds; requests do not all take the same time to the server
 
 
 class SharedPace:
