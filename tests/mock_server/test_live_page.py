@@ -16,6 +16,8 @@ from mock_server import MockServer, fault
 from nbclient import NotebookClient
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.mock_server import wire
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 OPTIONS = (
     "--headless=new",
@@ -33,12 +35,12 @@ def get(server: MockServer, path: str = "/get", **more) -> requests.Response:
 
 
 @contextlib.contextmanager
-def in_background(server: MockServer, path: str, timeout: float = 10.0):
+def in_background(server: MockServer, path: str):
     """Get an address in another thread, whatever comes of it."""
 
     def send() -> None:
         with contextlib.suppress(requests.RequestException):
-            requests.get(server.url + path, timeout=timeout)
+            requests.get(server.url + path, timeout=10)
 
     thread = threading.Thread(target=send)
     thread.start()
@@ -312,7 +314,8 @@ def test_bars_and_ends(page: Page, server: MockServer) -> None:
     expect(page.locator("#detail")).to_contain_text("It ended after")
     thin, thick = (one.bounding_box() for one in row(page, 1).locator("i").all())
     assert thin["x"] + thin["width"] == pytest.approx(thick["x"], abs=1)
-    with in_background(server, "/get?hang", timeout=0.5):
+    with wire.connect(server) as client:
+        client.sendall(wire.request("GET /get?hang"))
         expect(row(page, 2)).to_contain_text("hang()")
         expect(row(page, 2)).to_contain_text("open")
         before = row(page, 2).locator("i").first.bounding_box()["width"]
