@@ -103,7 +103,7 @@ def _hand_in(student: Made, folder: Path, chance: random.Random) -> None:
     for exercise, code in student.answers.items():
         name = _name(exercise, chance)
         if chance.random() < 0.1 and _is_text(code):  # as a notebook
-            name, code = f"{exercise}.ipynb", _notebook(code)
+            name, code = f"{exercise}.ipynb", notebook(code)
         if chance.random() < 0.05:  # an old version, which does not count
             suffix = Path(name).suffix if name.endswith("b") else ".py"
             name, old = f"{exercise}{suffix}", f"{exercise}-1{suffix}"
@@ -155,7 +155,8 @@ def _is_text(code: bytes) -> bool:
     return True
 
 
-def _notebook(code: bytes) -> bytes:
+def notebook(code: bytes) -> bytes:
+    """Return a notebook with one cell."""
     cell = {"cell_type": "code", "source": code.decode(), "metadata": {}}
     cell |= {"outputs": [], "execution_count": None}
     book = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}

@@ -206,7 +206,7 @@ def _grade_parser() -> argparse.ArgumentParser:
     _add_only(parser)
     _add_isolation(parser)
     add = parser.add_argument
-    add("--jobs", type=_jobs, metavar="N", help="answers at once; processors + 1")
+    add("--jobs", type=_jobs, metavar="N", help="answers at once; 4 for each processor")
     add("--resume", action="store_true", help="go on with the report in DIR")
     add("--shard", type=_shard, default=(1, 1), metavar="i/n", help="part i of n")
     add("--seed", type=int, default=0, metavar="N", help="deals answers to the shards")

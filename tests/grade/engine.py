@@ -34,7 +34,7 @@ if sys.platform == "win32":
 
 from . import likeness
 from .course import Course
-from .isolation import LEVELS, check_name, promise_of, reasons_against
+from .isolation import LEVELS, check_name, default_jobs, promise_of, reasons_against
 from .judge import Finding, PlannedTest, Sandbox
 from .selftest import complaints
 
@@ -70,7 +70,7 @@ class Engine:
 
     isolation: auto for the best level that is possible here, or one of bwrap, user and
         process. Raises Mistake for one that is not possible.
-    jobs: how many sandboxes there are at most; without it, one more than processors.
+    jobs: how many sandboxes there are at most; without it, see default_jobs.
     level, promise: the level, and a sentence on what it holds and what it does not.
     folder: where the sandboxes work, until the end.
     pace: the part of its time that a test is given; less for hand-ins without end.
@@ -78,7 +78,7 @@ class Engine:
     """
 
     def __init__(self, isolation: str = "auto", jobs: int | None = None) -> None:
-        self.jobs = jobs or (os.cpu_count() or 1) + 1
+        self.jobs = jobs or default_jobs()
         self.pace, self.most_tests = 1.0, sys.maxsize
         self.folder = Path(tempfile.mkdtemp(prefix="grade-")).resolve()
         self.folder.chmod(0o711)

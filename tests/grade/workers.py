@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -12,6 +11,7 @@ from pathlib import Path
 from lessons.course.exercises import Mistake
 
 from .engine import Engine, Verdict
+from .isolation import default_jobs
 from .journal import Key
 
 _engines: dict[str, Engine] = {}  # of this process, where it is a Dask worker
@@ -26,15 +26,15 @@ def grade_here(
     """Grade answers, several at a time; yield each that is done.
 
     keep: is called with every verdict, before the next answer is begun in its place: so
-    a kill costs what was running, and no more. jobs: answers at once; without it, one
-    more than there are processors.
+    a kill costs what was running, and no more. jobs: answers at once; without it, as
+    many as the engine has sandboxes.
     """
 
     def grade(key: Key, path: Path) -> Key:
         keep(key, engine.grade(key[1], path))
         return key
 
-    with ThreadPoolExecutor(jobs or (os.cpu_count() or 1) + 1) as pool:
+    with ThreadPoolExecutor(jobs or default_jobs()) as pool:
         futures = [pool.submit(grade, key, path) for key, path in answers.items()]
         try:
             for future in as_completed(futures):

@@ -18,6 +18,7 @@ import pytest
 from lessons.course import grading
 from lessons.course.exercises import Mistake, find_exercise, find_exercises
 from lessons.course.results import Result, score
+from tests.class_grading.make_class import notebook
 from tests.grade import engine as engine_module
 from tests.grade import isolation, likeness, selftest, wire
 from tests.grade.course import Course
@@ -79,16 +80,16 @@ def test_honest_answers_lose_nothing(pool: SandboxPool) -> None:
 
 @pytest.mark.parametrize("level", isolation.LEVELS)
 def test_levels(level: str, tmp_path: Path) -> None:
-    """At each level that is possible here, the reference gets all points, and one that
-    is not possible is refused with the reason.
+    """At each level that is possible here, the reference as a notebook gets all points;
+    a level that is not possible is refused with the reason.
     """
     try:
         engine = Engine(level, jobs=1)
     except Mistake as error:
         assert re.match(rf"this isolation is not possible here; {level}: .", str(error))
         pytest.skip(str(error))
-    hand_in = tmp_path / "hand-in.py"
-    shutil.copy(FIRST.solution, hand_in)
+    hand_in = tmp_path / "hand-in.ipynb"
+    hand_in.write_bytes(notebook(FIRST.solution.read_bytes()))
     with engine:
         assert engine.promise.startswith(f"{level}: ")
         verdict = engine.grade(FIRST.number, hand_in)
