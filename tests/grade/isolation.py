@@ -90,7 +90,7 @@ def user_id(slot: int) -> int:
     """
     if os.geteuid() != 0:
         return 0
-    start = 20_000 + (os.getpid() * 16 + slot) % 40_000
+    start = 20_000 + (os.getpid() * 64 + slot) % 40_000
     taken = {one.pw_uid for one in pwd.getpwall()}
     return next(uid for uid in range(start, 65_000) if uid not in taken)
 
