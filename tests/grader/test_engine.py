@@ -49,7 +49,7 @@ def test_hostile_hand_ins(pool: SandboxPool) -> None:
     assert len(HOSTILE) >= 30
     if pool.engine.level == "process":
         pytest.skip("this machine has no wall that would hold a hostile hand-in")
-    pool.engine.pace, pool.engine.most_tests = 0.1, 4
+    pool.engine.pace, pool.engine.most_tests = 0.1, 2
     try:
         with ThreadPoolExecutor(pool.engine.jobs) as threads:
             found = threads.map(lambda one: selftest.check(pool.engine, one), HOSTILE)
