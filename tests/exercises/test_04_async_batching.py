@@ -410,6 +410,7 @@ def test_few_tasks(answer, server):
 
 @pytest.mark.points(1, hint="cancel")
 @pytest.mark.server(latency=0.3)
+@pytest.mark.limit(10)  # many turns of a loop take their time on a busy machine
 def test_cancel(answer, server):
     """When the task that waits is cancelled, it ends as cancelled, and no call stays
     under way.
@@ -590,6 +591,7 @@ def test_prompts_are_read_in_turn(answer, server):
 
 
 @pytest.mark.points(1, further=True, hint="on-done")
+@pytest.mark.limit(10)  # many turns of a loop take their time on a busy machine
 def test_error_in_on_done(answer, server):
     """An error in on_done gets out, and no call stays under way."""
     server.script(fault.ok(), fault.delay(9.0))
