@@ -389,7 +389,7 @@ def test_mistakes(
 
 @pytest.mark.parametrize(
     "text",
-    ["{", "[]", '{"01_double": 3}', '{"01_double": {"points": "many", "hints": null}}'],
+    ["{", '{"01_double": {"points": "many", "hints": null}}'],
 )
 def test_damaged_progress(
     tree: Path, lessons: Callable[..., subprocess.CompletedProcess], text: str
@@ -437,7 +437,7 @@ def test_answer_that_ends_the_process(
 
 @pytest.mark.parametrize(
     ("code", "is_loaded"),
-    [("def double(n): return 5", True), ("1 / 0", False), ("input()", False)],
+    [("def double(n): return 5", True), ("input()", False)],
 )
 def test_what_to_try(
     tree: Path,
