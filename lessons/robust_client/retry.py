@@ -44,7 +44,13 @@ def check_function(function: Any) -> None:
 
 @dataclass
 class Tries:
-    """The tries of one call. Times in seconds; rng draws the jitter, None for none."""
+    """The tries of one call. Times in seconds; rng draws the jitter, None for none.
+
+    max_retries counts the calls after the first; no retry begins after the deadline.
+    A delay is backoff_factor times the last, at most max_delay, and never less than
+    error.retry_after. budget can be shared: count_failure() is called after a failed
+    try, and returns False if nobody may retry; count_success() after one that succeeds.
+    """
 
     max_retries: int
     delay: float
@@ -147,18 +153,7 @@ def retry_on_error(
     sleep: Function | None = None,
     rng: random.Random | None = None,
 ) -> Callable[[Function], Function]:
-    """Return a decorator that repeats a call when it raises one of the exceptions.
-
-    max_retries counts the calls after the first. The delay is initial_delay seconds,
-    then backoff_factor times the last, but at most max_delay; with jitter, a random
-    part of it is waited, and always what error.retry_after asks for. No retry begins
-    more than deadline seconds after the first call. An error whose is_retryable is
-    False is not repeated. The last error is raised as it is. Raises ValueError or
-    TypeError for settings that make no sense.
-
-    budget: an object to share. Its count_failure() is called after each failed try, and
-    returns False if nobody may retry; its count_success() after each that succeeded.
-    """
+    """Return a decorator that repeats a failed call; see Tries and check_settings."""
     end = float("inf") if deadline is None else deadline
     numbers = (max_retries, initial_delay, backoff_factor, max_delay, end)
     check_settings(numbers, exceptions)
