@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 import ast
-import asyncio
 import builtins
 import code
 import inspect
 import os
 import sys
 import types
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .doctor import LESSONS, install_command, missing_packages
 from .exercises import Exercise, Mistake, find_exercise, is_notebook, shown
+
+if TYPE_CHECKING:
+    import asyncio
 
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 # What is there beside the names of the answer.
@@ -33,6 +35,9 @@ def try_out(options: argparse.Namespace) -> int:
     if missing := missing_packages(group=0):
         raise Mistake(f"{', '.join(missing)} not installed; run: {install_command()}")
     sys.path[:0] = [str(LESSONS), str(answer.parent)]
+    # Only here, so that the other commands start at once.
+    import asyncio
+
     import requests
     from endpoint import bypass_proxy_for_loopback, leave_out_socks
     from mock_server import MockServer, fault

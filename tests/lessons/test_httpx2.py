@@ -1,5 +1,5 @@
-"""Every script that uses httpx, and the last such notebook, also run unchanged under
-httpx2, its continuation.
+"""Every script that imports httpx, and the notebook on streams, also run unchanged
+under httpx2, its continuation.
 
 The other notebooks build the modules that the scripts run.
 """
@@ -46,7 +46,7 @@ def run_notebook(path: Path) -> None:
 
 
 SCRIPTS_WITH_HTTPX = users_of_httpx(SCRIPTS)
-LAST_WITH_HTTPX = users_of_httpx(NOTEBOOKS)[-1]
+STREAMS = next(path for path in NOTEBOOKS if path.stem == "07_sse_streaming")
 
 
 @pytest.mark.parametrize("script", SCRIPTS_WITH_HTTPX, ids=stems(SCRIPTS_WITH_HTTPX))
@@ -58,7 +58,8 @@ def test_script_under_httpx2(script: Path) -> None:
 
 def test_notebook_under_httpx2() -> None:
     """A notebook with httpx raises no error under httpx2 either."""
-    run_notebook(LAST_WITH_HTTPX)
+    assert users_of_httpx([STREAMS]), "it does not use httpx"
+    run_notebook(STREAMS)
 
 
 def write_notebook(path: Path, code: str) -> None:
