@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from matplotlib import style
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -55,6 +56,7 @@ class Timeline(Figure):
         )  # inches
         super().__init__(
             figsize=(8, max(2.2, 1.7 + row * count)),
+            dpi=200,
             layout="constrained",
             facecolor="white",
         )
@@ -68,12 +70,14 @@ class Timeline(Figure):
 
         It has twice the pixels of the place it takes, few colours, and so few bytes.
         """
-        drawn, small = io.BytesIO(), io.BytesIO()
-        self.savefig(drawn, format="png", dpi=200, facecolor="white")
-        picture = (
-            Image.open(drawn).convert("RGB").quantize(64, dither=Image.Dither.NONE)
+        canvas, small = FigureCanvasAgg(self), io.BytesIO()
+        canvas.draw()
+        size, pixels = canvas.get_width_height(), canvas.buffer_rgba()
+        picture = Image.frombuffer("RGBA", size, pixels).convert("RGB")
+        picture = picture.quantize(
+            64, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
         )
-        picture.save(small, format="png", optimize=True)
+        picture.save(small, format="png")
         return small.getvalue(), {
             "width": picture.width // 2,
             "height": picture.height // 2,
