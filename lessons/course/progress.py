@@ -34,7 +34,7 @@ class Progress:
             except OSError:
                 return  # what cannot be moved cannot be written over either
             print(
-                f"work/{self.path.name} could not be read, so your points begin anew."
+                f"work/{self.path.name} could not be read, so your points start at 0."
             )
             print(f"The old file is now work/{kept.name}.\n")
 

@@ -47,7 +47,7 @@ class Result(NamedTuple):
     points: what the test is worth, whether it passed or not.
     is_further: True if it is no part of the core, which is what the lesson taught.
     printed: the end of what the answer printed.
-    notes: sentences on what is no mistake, but better mended.
+    notes: sentences on what is not a mistake, but better changed.
     """
 
     exercise: str = ""

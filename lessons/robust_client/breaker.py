@@ -51,7 +51,7 @@ class Breaker:
         self.failures, self.closed_until = 0, -math.inf
 
     def fail(self, error: APIError) -> None:
-        """Note a failure that can pass. A rate limit is no sign of a dead provider."""
+        """Note a failure that can pass. A rate limit does not mean a dead one."""
         self.reason, asked = str(error), error.retry_after or 0.0
         self.failures += not isinstance(error, RateLimitError)
         pause = self.pause if self.failures >= self.limit else 0.0

@@ -149,7 +149,7 @@ def test_no_money(answer, server):
 @pytest.mark.points(1, hint="success")
 def test_good_replies(answer, server):
     """Any 2xx with JSON or an empty body is good: nothing is raised, and None
-    returned. An "error" of null is no error.
+    returned. An "error" of null is not one.
     """
     bodies = ([{"id": 1}], {"text": "no error here"}, {"id": 1, "error": None})
     for trouble in (
