@@ -107,7 +107,7 @@ def diagnose() -> int:
                 _print("      -> ", finding.remedy)
     print()
     if has_failed:
-        print("Mend what says [fix], from the top, then ask again.")
+        print("Fix what says [fix], from the top, then run this again.")
         return 1
     print("All is well.")
     return 0

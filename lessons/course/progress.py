@@ -83,7 +83,7 @@ class Progress:
         return most - len(self.unsolved()), most
 
     def total(self) -> str:
-        """Return the points of all exercises, and how many there are to be had."""
+        """Return the points of all exercises, and how many are possible."""
         exercises = find_exercises()
         most = sum(self.get(exercise, "of") or POINTS for exercise in exercises)
         started = [exercise for exercise in exercises if exercise.answers]

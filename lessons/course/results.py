@@ -142,7 +142,7 @@ def render(result: Result) -> str:
 
 
 def explain(results: list[Result], in_full: bool = False) -> list[str]:
-    """Return the lines that tell a learner what became of one answer.
+    """Return the lines that tell a learner how one answer did.
 
     The first failure is told in full, the others in a line each; then come the notes.
     Failures of the core come before those of the further tests.

@@ -17,7 +17,7 @@ NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 def is_refused(error: APIError) -> bool:
-    """Say whether a failed call cannot have been answered, nor charged."""
+    """Say whether a failed call was certainly neither answered nor charged."""
     never_sent = isinstance(error.__cause__, NEVER_SENT)
     return never_sent or (error.status is not None and error.status >= 300)
 

@@ -34,7 +34,7 @@ def find_price(model: str, prices: dict[str, Price]) -> Price:
 
 
 def cost_of(price: Price, input_tokens: int, output_tokens: int) -> int:
-    """Return the micro-dollars for so many tokens, rounded up."""
+    """Return what tokens cost in micro-dollars, rounded up."""
     thousandths = input_tokens * price.input + output_tokens * price.output
     return -(-thousandths // 1000)
 

@@ -146,7 +146,7 @@ class Worker:
         return providers[provider].most(prompt)
 
     def _judge(self, job: Job, error: APIError) -> None:
-        """Decide what becomes of a job without an answer."""
+        """Decide what to do with a job without an answer."""
         if isinstance(error, ACCOUNT):
             raise error
         silence = time.monotonic() - self._answered
