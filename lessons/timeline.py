@@ -42,8 +42,11 @@ THIN, THICK = 0.13, 0.8
 MANY = 25
 
 
-class Timeline(Figure):
-    """A matplotlib Figure that a notebook shows as a picture, without pyplot."""
+class Timeline:
+    """A picture of requests, with an alt text: what a notebook shows of a Figure.
+
+    It is not a Figure itself, because pyplot shows those without their alt text.
+    """
 
     def __init__(self, count: int, alt: str) -> None:
         row = (
@@ -53,7 +56,7 @@ class Timeline(Figure):
             if count <= 2 * MANY
             else 0.13 * 2 * MANY / count
         )  # inches
-        super().__init__(
+        self.figure = Figure(
             figsize=(8, max(2.2, 1.7 + row * count)),
             layout="constrained",
             facecolor="white",
@@ -69,7 +72,7 @@ class Timeline(Figure):
         It has twice the pixels of the place it takes, few colours, and so few bytes.
         """
         drawn, small = io.BytesIO(), io.BytesIO()
-        self.savefig(drawn, format="png", dpi=200, facecolor="white")
+        self.figure.savefig(drawn, format="png", dpi=200, facecolor="white")
         picture = (
             Image.open(drawn).convert("RGB").quantize(64, dither=Image.Dither.NONE)
         )
@@ -94,7 +97,7 @@ def outcome(record: Record) -> str:
     return ends.get(record.end, BROKEN)
 
 
-def draw_timeline(records: Iterable[Record], title: str | None = None) -> Figure:
+def draw_timeline(records: Iterable[Record], title: str | None = None) -> Timeline:
     """Return a picture with a bar for each request: from its arrival to its end, in
     seconds since the first arrival.
 
@@ -115,7 +118,8 @@ def draw_timeline(records: Iterable[Record], title: str | None = None) -> Figure
         "default"
     ):  # dark on white, also where the notebook's own style is another one
         title = title or "Requests, as the server saw them"
-        figure = Timeline(len(records), _describe(records, title))
+        timeline = Timeline(len(records), _describe(records, title))
+        figure = timeline.figure
         axes = figure.subplots()
         _draw_bars(axes, records)
         _label_rows(axes, records)
@@ -126,7 +130,7 @@ def draw_timeline(records: Iterable[Record], title: str | None = None) -> Figure
         axes.spines[["top", "left", "right"]].set_visible(False)
         _add_legend(figure, records)
         figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)  # inches
-    return figure
+    return timeline
 
 
 def _describe(records: list[Record], title: str) -> str:
