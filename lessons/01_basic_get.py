@@ -73,7 +73,7 @@ def search_pages(base_url: str, query: str, per_page: int) -> Iterator[list[str]
 
 
 def try_user(base_url: str, name: str, timeout: float) -> str:
-    """Ask for a user and return in a few words what became of it, with the seconds."""
+    """Ask for a user and return in a few words what happened, with the seconds."""
     start = time.perf_counter()
     try:
         user = get_user(base_url, name, timeout)

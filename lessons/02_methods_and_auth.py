@@ -18,7 +18,7 @@ Sample run:
     PUT:         {'id': 1, 'name': 'Ada', 'status': 'paused'}
     PATCH:       {'id': 1, 'name': 'Ada', 'status': 'retired'}
     refused:     302 sends this POST to /agents
-    deleted:     twice, and the second time is no error
+    deleted:     twice, and the second time is not an error
 
     The server's side:
     n  t(s)  conn  request                        status  fault        end
@@ -97,7 +97,7 @@ def create_once(url: str, key: str, name: str) -> dict[str, Any]:
 
 
 def delete_agent(url: str, key: str) -> None:
-    """Delete the agent at url; one that is gone already is no error.
+    """Delete the agent at url; one that is already gone is not an error.
 
     Raises requests.HTTPError if the server refuses.
     """
@@ -130,7 +130,7 @@ def manage(server: MockServer, name: str) -> None:
 
     delete_agent(address, key)
     delete_agent(address, key)
-    print("deleted:     twice, and the second time is no error")
+    print("deleted:     twice, and the second time is not an error")
 
 
 def main() -> None:

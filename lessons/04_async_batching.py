@@ -2,7 +2,7 @@
 
 Three questions go to the API of your choice. Then twenty go to a mock server that
 refuses one of them: first with the plain `gather` of most tutorials, then with
-AsyncOpenAIClient of robust_client/batch.py, which is also cancelled half-way. At last
+AsyncOpenAIClient of robust_client/batch.py, which is also cancelled half-way. Finally,
 forty calls, with at most 1, 5 and 20 under way. It takes about four seconds:
 python lessons/04_async_batching.py
 python lessons/04_async_batching.py --calls 200

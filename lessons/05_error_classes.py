@@ -30,10 +30,10 @@ Sample run:
     status(401)           AuthenticationError   no    check the key and its source
     status(404)           NotFoundError         no    check the address and the model
     status(429)           RateLimitError        yes   wait for retry_after, then repeat
-    quota()               QuotaExceededError    no    add money: waiting is no help
+    quota()               QuotaExceededError    no    add money: waiting does not help
     html(502)             ServerError           yes   wait a little, repeat if safe
     bad_json()            InvalidResponseError  no    read the reply: who sent it?
-    stream_error()        ServerError           yes   failed in mid-work: repeat if safe
+    stream_error()        ServerError           yes   stopped midway: repeat if safe
     hang()                APITimeoutError       yes   repeat if safe
     stall(after_events=0) APITimeoutError       yes   repeat if safe
     cut(after_bytes=40)   APIConnectionError    yes   is it up? repeat if safe

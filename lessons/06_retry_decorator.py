@@ -12,7 +12,7 @@ Sample run:
     Talking to: the mock server on this machine (127.0.0.1), model mock-small
     The capital of France is Paris.
 
-                                tutorial_retry    retry_on_error         waits (s)
+    requests, then the error    tutorial_retry    retry_on_error         waits (s)
     status(503)                 3 HTTPError       4 ServerError          0.8 1.6 1.9
     drop("rst")                 3 ConnectionError 4 APIConnectionError   0.0 1.3 1.9
     status(429, retry_after=2)  3 HTTPError       4 RateLimitError       2.4 3.5 3.1
@@ -113,7 +113,8 @@ def show_calls(server: MockServer) -> None:
     waits: list[float] = []
     retry = retry_on_error(sleep=waits.append, rng=random.Random(6))
     address = (server.api_key, server.base_url, "mock-small")
-    print(f"\n{'':<27} tutorial_retry    retry_on_error         waits (s)")
+    heading = f"{'requests, then the error':<27} tutorial_retry    retry_on_error"
+    print(f"\n{heading}         waits (s)")
     with OpenAIClient(*address) as plain, RobustAPIClient(*address, retry=retry) as own:
         ask_in_vain = functools.partial(tutorial_retry()(ask_plain), plain)
         for trouble in TROUBLES:

@@ -33,7 +33,7 @@ Sample run:
 
     The sky is blue because air scatters blue light more than red light.
     Hello! 你好! 👋
-    both after 0.48 s
+    both answers at the same time, after 0.48 s
 """
 
 import argparse
@@ -72,7 +72,7 @@ def plain_stream(server: MockServer) -> Iterator[str]:
                 try:
                     chunk = json.loads(line[6:])  # without b"data: "
                 except json.JSONDecodeError:
-                    continue  # [DONE] is no JSON
+                    continue  # [DONE] is not JSON
                 yield chunk["choices"][0]["delta"].get("content", "")
 
 
@@ -130,7 +130,9 @@ async def show_together(server: MockServer) -> None:
 
         start = time.perf_counter()
         answers = await asyncio.gather(ask(SKY), ask(HELLO))
-    print("", *answers, f"both after {time.perf_counter() - start:.2f} s", sep="\n")
+    seconds = time.perf_counter() - start
+    print("", *answers, sep="\n")
+    print(f"both answers at the same time, after {seconds:.2f} s")
 
 
 def main() -> None:

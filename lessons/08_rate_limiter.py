@@ -16,8 +16,8 @@ Sample run:
     The capital of France is Paris.
 
     12 threads, 4 calls a second allowed
-      FirstLimiter    4 after 0 s, 8 after 1 s
-      RateLimiter     4 after 0 s, 4 after 1 s, 4 after 2 s
+      FirstLimiter    4 start after 0 s, 8 start after 1 s
+      RateLimiter     4 start after 0 s, 4 start after 1 s, 4 start after 2 s
 
     25 calls, 20 a minute allowed
       no limiter      20 answered, 5 refused, after 0 s
@@ -91,7 +91,8 @@ def race(acquire: Callable[[], None], count: int) -> str:
     for thread in threads:
         thread.join()
     seconds = Counter(round(start - min(starts)) for start in sorted(starts))
-    return ", ".join(f"{number} after {second} s" for second, number in seconds.items())
+    parts = (f"{number} start after {second} s" for second, number in seconds.items())
+    return ", ".join(parts)
 
 
 def ask(client: RobustAPIClient, calls: int) -> str:

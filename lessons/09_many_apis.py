@@ -138,7 +138,7 @@ def read_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Do all jobs, and say what became of them."""
+    """Do all jobs, and say what happened to them."""
     asked = read_arguments()
     path = asked.store or Path(tempfile.mkdtemp()) / "store.db"
     try:

@@ -28,9 +28,9 @@ NAMES = KEY, BASE_URL, MODEL = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MOD
 PLACEHOLDER = "put-your-key-here"  # what stands in .env.example
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _UNWANTED = "\"'`<>\u2018\u2019\u201c\u201d"  # what is easily copied along with a value
-# + a name: what was put there by this module, and so is no wish of yours
+# + a name: what this module has put there, not you
 _PUT = "BROKEN_ON_PURPOSE_"
-_before: dict[str, str | None] = {}  # what stood there before that
+_before: dict[str, str | None] = {}  # what was there before
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def bypass_proxy_for_loopback() -> None:
 
 def leave_out_socks() -> None:
     """Take SOCKS proxies out of the environment of this process, which talks to this
-    machine only: httpx fails at the sight of one, without one more package.
+    machine only: httpx fails if it finds one, unless another package is installed.
     """
     for name in _socks_proxies():
         del os.environ[name]
@@ -147,7 +147,7 @@ def _socks_proxies() -> list[str]:
 
 
 def _check_socks() -> None:
-    """Refuse a SOCKS proxy on the way to a real API, if the packages for it lack."""
+    """Refuse a SOCKS proxy for a real API if the packages for it are missing."""
     is_missing = not all(map(importlib.util.find_spec, ("socksio", "socks")))
     _stop_if(
         is_missing and _socks_proxies(),
@@ -215,7 +215,7 @@ def _check(settings: dict[str, str]) -> None:
         _stop_if(
             is_wrong,
             f"{name} has a space, a quotation mark or a bracket < > in it: write the "
-            "value without.",
+            "value without it.",
         )
     _stop_if(
         key == PLACEHOLDER, f"{KEY} is still {PLACEHOLDER!r}: put your own key there."
@@ -236,7 +236,7 @@ def _check(settings: dict[str, str]) -> None:
     is_address = host and parts.scheme in ("http", "https")
     _stop_if(
         not is_address,
-        f"{BASE_URL} is no address: write it like https://api.example.com/v1.",
+        f"{BASE_URL} is not an address: write it like https://api.example.com/v1.",
     )
     is_more = "@" in parts.netloc or "?" in url or "#" in url
     _stop_if(

@@ -43,8 +43,11 @@ THIN, THICK = 0.13, 0.8
 MANY = 25
 
 
-class Timeline(Figure):
-    """A matplotlib Figure that a notebook shows as a picture, without pyplot."""
+class Timeline:
+    """A picture of requests, with an alt text: what a notebook shows of a Figure.
+
+    It is not a Figure itself, because pyplot shows those without their alt text.
+    """
 
     def __init__(self, count: int, alt: str) -> None:
         row = (
@@ -54,7 +57,7 @@ class Timeline(Figure):
             if count <= 2 * MANY
             else 0.13 * 2 * MANY / count
         )  # inches
-        super().__init__(
+        self.figure = Figure(
             figsize=(8, max(2.2, 1.7 + row * count)),
             dpi=200,
             layout="constrained",
@@ -70,7 +73,7 @@ class Timeline(Figure):
 
         It has twice the pixels of the place it takes, few colours, and so few bytes.
         """
-        canvas, small = FigureCanvasAgg(self), io.BytesIO()
+        canvas, small = FigureCanvasAgg(self.figure), io.BytesIO()
         canvas.draw()
         size, pixels = canvas.get_width_height(), canvas.buffer_rgba()
         picture = Image.frombuffer("RGBA", size, pixels).convert("RGB")
@@ -98,7 +101,7 @@ def outcome(record: Record) -> str:
     return ends.get(record.end, BROKEN)
 
 
-def draw_timeline(records: Iterable[Record], title: str | None = None) -> Figure:
+def draw_timeline(records: Iterable[Record], title: str | None = None) -> Timeline:
     """Return a picture with a bar for each request: from its arrival to its end, in
     seconds since the first arrival.
 
@@ -119,7 +122,8 @@ def draw_timeline(records: Iterable[Record], title: str | None = None) -> Figure
         "default"
     ):  # dark on white, also where the notebook's own style is another one
         title = title or "Requests, as the server saw them"
-        figure = Timeline(len(records), _describe(records, title))
+        timeline = Timeline(len(records), _describe(records, title))
+        figure = timeline.figure
         axes = figure.subplots()
         _draw_bars(axes, records)
         _label_rows(axes, records)
@@ -130,7 +134,7 @@ def draw_timeline(records: Iterable[Record], title: str | None = None) -> Figure
         axes.spines[["top", "left", "right"]].set_visible(False)
         _add_legend(figure, records)
         figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)  # inches
-    return figure
+    return timeline
 
 
 def _describe(records: list[Record], title: str) -> str:

@@ -75,7 +75,7 @@ class AgentsAPI:
         return self._send("GET", "/agents").json()
 
     def delete(self, agent_id: int) -> None:
-        """Delete an agent; it is no error if it is gone already."""
+        """Delete an agent; one that is already gone is not an error."""
         with suppress(LookupError):  # DELETE is idempotent: twice is as good as once
             self._send("DELETE", f"/agents/{agent_id:d}")
 

@@ -20,8 +20,8 @@ class ChatClient:
     """A conversation with a model, at any API that is compatible with OpenAI's.
 
     api_key, base_url, model: without them, OPENAI_API_KEY, OPENAI_BASE_URL and
-        OPENAI_MODEL of the environment count. ValueError if the key or the address is
-        missing or empty. No part of the key is in a repr. The address may end in a
+        OPENAI_MODEL are read from the environment. ValueError if the key or the address
+        is missing or empty. No part of the key is in a repr. The address may end in a
         slash; its path stays as it is.
     timeout: seconds to connect, and seconds of silence, for every request; one number
         for both, or two.
@@ -134,7 +134,7 @@ class ChatClient:
 def _words_in(response: requests.Response) -> str:
     """Return what the server says about a failure, or to which host it redirects."""
     if response.is_redirect:
-        with suppress(ValueError):  # for what is no address
+        with suppress(ValueError):  # for anything but an address
             place = urlsplit(urljoin(response.url, response.headers["Location"]))
             return f"redirected to {place.hostname}"
     return response.content[:300].decode("utf-8", "replace")
@@ -151,7 +151,7 @@ def _answer_in(reply: Any) -> str:
         if isinstance(content, list):  # some servers send it in parts
             texts = [part for part in content if part.get("type") == "text"]
             content = "".join(part["text"] for part in texts)
-        content = "" + (content or "")  # a TypeError for what is no text
+        content = "" + (content or "")  # a TypeError for anything but text
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"there is no answer in the reply {reply!r}") from error
     if choice.get("error") or reply.get("error") or end in INCOMPLETE:

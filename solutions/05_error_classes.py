@@ -157,7 +157,7 @@ def raise_for_error(response: requests.Response) -> None:
 
 
 def is_retryable(error: BaseException) -> bool:
-    """Say whether the same call can succeed later. False for a bug, as a KeyError."""
+    """Say whether the same call can succeed later. False for a bug (KeyError)."""
     return isinstance(error, APIError) and error.is_retryable
 
 

@@ -86,7 +86,7 @@ def parse_retry_after(value: str | None, now: float | None = None) -> float | No
 
 
 def _parse_date(value: str, now: float) -> float | None:
-    """Return an HTTP-date in seconds since 1970, or None for what is none.
+    """Return an HTTP-date in seconds since 1970, or None for anything else.
 
     Neither the time zone of this machine nor its language has a part in it.
     """

@@ -157,7 +157,7 @@ def stream_chat(
     Raises StreamError, with the server's words in its message, for an error that the
     server reports in place of the stream or in it: as `event: error`, or under the key
     "error" of the event or of its choice, as an object, a text, a list or a number
-    (null is no error). StreamError too for a damaged event: data that is not a JSON
+    (null is not an error). StreamError too for a damaged event: data that is not a JSON
     object, or an object with neither choices nor usage.
     Raises IncompleteStreamError if the stream ends or breaks with neither [DONE] nor a
     finish_reason. Both errors have the text so far in partial.
@@ -273,7 +273,7 @@ def _pieces(
 
 
 def _check_stream(response: httpx.Response) -> None:
-    """Raise StreamError, with what the server says, for what is no event stream.
+    """Raise StreamError, with what the server says, for anything but an event stream.
 
     Without a Content-Type, a reply with the status 200 is taken for one.
     """
@@ -319,7 +319,7 @@ def _read_choice(choice: dict[str, Any], answer: _Answer) -> str:
     if isinstance(content, list):
         parts = [part for part in content if part.get("type") == "text"]
         content = "".join(part["text"] for part in parts)
-    return "" + content  # a TypeError for what is no text
+    return "" + content  # a TypeError for anything but text
 
 
 def _add_piece(calls: dict[int, dict[str, Any]], piece: dict[str, Any]) -> None:

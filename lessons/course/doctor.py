@@ -107,7 +107,7 @@ def diagnose() -> int:
                 _print("      -> ", finding.remedy)
     print()
     if has_failed:
-        print("Mend what says [fix], from the top, then ask again.")
+        print("Fix what says [fix], from the top, then run this again.")
         return 1
     print("All is well.")
     return 0
@@ -286,7 +286,7 @@ def check_server() -> Iterator[Finding]:
 
 
 def _about() -> str:
-    """Return what a bug report has to say of the machine; it names nobody's folder."""
+    """Return what a bug report needs to know of the machine, without folder names."""
     version = _version("broken-on-purpose") or "(not installed)"
     python = f"{platform.python_implementation()} {platform.python_version()}"
     environment = "virtual environment"

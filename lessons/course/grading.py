@@ -62,7 +62,7 @@ def read_report(text: str) -> list[Result]:
 def _broken_off(exercise: Exercise, done: subprocess.CompletedProcess) -> str:
     """Say why there is no report, as far as that can be told."""
     words, answer = done.stdout.strip().splitlines(), shown(exercise.find_answer())
-    sentence = f"the tests did not come to their end (exit status {done.returncode})"
+    sentence = f"the tests did not finish (exit status {done.returncode})"
     if done.returncode in (2, 3, 4, 5) and words:  # pytest itself gave up
         return "\n".join([f"{sentence}; their last words:", *words[-12:]])
     sentence += (

@@ -34,7 +34,7 @@ class Progress:
             except OSError:
                 return  # what cannot be moved cannot be written over either
             print(
-                f"work/{self.path.name} could not be read, so your points begin anew."
+                f"work/{self.path.name} could not be read, so your points start at 0."
             )
             print(f"The old file is now work/{kept.name}.\n")
 
@@ -83,7 +83,7 @@ class Progress:
         return most - len(self.unsolved()), most
 
     def total(self) -> str:
-        """Return the points of all exercises, and how many there are to be had."""
+        """Return the points of all exercises, and how many are possible."""
         exercises = find_exercises()
         most = sum(self.get(exercise, "of") or POINTS for exercise in exercises)
         started = [exercise for exercise in exercises if exercise.answers]

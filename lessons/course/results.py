@@ -47,7 +47,7 @@ class Result(NamedTuple):
     points: what the test is worth, whether it passed or not.
     is_further: True if it is no part of the core, which is what the lesson taught.
     printed: the end of what the answer printed.
-    notes: sentences on what is no mistake, but better mended.
+    notes: sentences on what is not a mistake, but better changed.
     """
 
     exercise: str = ""
@@ -142,7 +142,7 @@ def render(result: Result) -> str:
 
 
 def explain(results: list[Result], in_full: bool = False) -> list[str]:
-    """Return the lines that tell a learner what became of one answer.
+    """Return the lines that tell a learner how one answer did.
 
     The first failure is told in full, the others in a line each; then come the notes.
     Failures of the core come before those of the further tests.

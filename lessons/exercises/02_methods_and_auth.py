@@ -53,7 +53,7 @@ class AgentsAPI:
         raise NotImplementedError("02_methods_and_auth: write update")
 
     def delete(self, agent_id: int) -> None:
-        """Delete an agent; it is no error if it is gone already."""
+        """Delete an agent; one that is already gone is not an error."""
         raise NotImplementedError("02_methods_and_auth: write delete")
 
     def list(self) -> "list[dict[str, Any]]":

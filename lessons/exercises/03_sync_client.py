@@ -10,8 +10,8 @@ class ChatClient:
     """A conversation with a model, at any API that is compatible with OpenAI's.
 
     api_key, base_url, model: without them, OPENAI_API_KEY, OPENAI_BASE_URL and
-        OPENAI_MODEL of the environment count. ValueError if the key or the address is
-        missing or empty. No part of the key is in a repr. The address may end in a
+        OPENAI_MODEL are read from the environment. ValueError if the key or the address
+        is missing or empty. No part of the key is in a repr. The address may end in a
         slash; its path stays as it is.
     timeout: seconds to connect, and seconds of silence, for every request; one number
         for both, or two.

@@ -89,7 +89,7 @@ def raise_for_error(response: requests.Response) -> None:
 
 
 def is_retryable(error: BaseException) -> bool:
-    """Say whether the same call can succeed later. False for a bug, as a KeyError."""
+    """Say whether the same call can succeed later. False for a bug (KeyError)."""
     # TODO 2
     raise NotImplementedError("05_error_classes: write is_retryable")
 

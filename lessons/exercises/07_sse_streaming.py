@@ -91,7 +91,7 @@ def stream_chat(
     Raises StreamError, with the server's words in its message, for an error that the
     server reports in place of the stream or in it: as `event: error`, or under the key
     "error" of the event or of its choice, as an object, a text, a list or a number
-    (null is no error). StreamError too for a damaged event: data that is not a JSON
+    (null is not an error). StreamError too for a damaged event: data that is not a JSON
     object, or an object with neither choices nor usage.
     Raises IncompleteStreamError if the stream ends or breaks with neither [DONE] nor a
     finish_reason. Both errors have the text so far in partial.

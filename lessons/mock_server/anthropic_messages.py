@@ -248,7 +248,7 @@ def messages(call: Call) -> Reply:
 
 def _block(call: Call, answer: Answer, tokens: list[str]) -> dict[str, Any]:
     """Return the content block of an answer. If max_tokens has cut the arguments of a
-    tool, its input is empty, because half of them is no JSON.
+    tool, its input is empty, because half of them is not JSON.
     """
     text = "".join(tokens)
     if answer.tool is None:

@@ -16,7 +16,7 @@ from .reply import digest
 def _finite(text: str) -> float:
     """Return a number; ValueError for NaN, Infinity and what is too large."""
     if not math.isfinite(number := float(text)):
-        raise ValueError(f"{text} is no JSON")
+        raise ValueError(f"{text} is not JSON")
     return number
 
 

@@ -218,7 +218,7 @@ def no_charset(reply: Reply) -> None:
 
 
 def _cut_stage(after_bytes: int | None, after_events: int | None, **_: Any) -> int:
-    """Events are counted before the bytes are cut anew, bytes after it."""
+    """Events are counted before the bytes are cut again, bytes after it."""
     if (after_bytes is None) == (after_events is None):
         raise ValueError("cut needs after_bytes or after_events, and only one of them")
     return EVENTS if after_bytes is None else LAST

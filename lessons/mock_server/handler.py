@@ -186,7 +186,7 @@ class Handler:
             message = "This Idempotency-Key came with another request before; "
             message += "use a new key for each request, and the same for its retries"
             reply = dialect.fail(409, message, **dialect.about(call))
-            # Clients that try again after a 409 would do so in vain.
+            # Clients that try again after a 409 would get another 409.
             reply.headers["x-should-retry"] = "false"
         return reply
 

@@ -56,7 +56,7 @@ def kind(record: Record) -> str:
 
 # --- one request ----------------------------------------------------------------------
 
-# A client sets these anew.
+# A client sets these again.
 _ITS_OWN = ("accept-encoding", "connection", "content-length", "expect", "host")
 
 
@@ -129,7 +129,7 @@ def as_python(record: Record, url: str) -> str:
 class Watcher:
     """Collects what changes in a log until one open page is told.
 
-    is_new: True if the page is to begin anew, with all records.
+    is_new: True if the page has to start again, with all records.
     """
 
     def __init__(self) -> None:

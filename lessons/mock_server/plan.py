@@ -150,7 +150,7 @@ def check_faults(steps: tuple[Any, ...]) -> None:
 
 
 def check_seconds(name: str, value: Any) -> None:
-    """Raise ValueError if value is no number of seconds."""
+    """Raise ValueError if value is not a number of seconds."""
     if not is_seconds(value):
         raise ValueError(
             f"{name} must be a number of seconds, 0 or more, not {value!r}"

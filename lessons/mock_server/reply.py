@@ -197,7 +197,7 @@ def retry_after_header(seconds: float | str, as_date: bool = False) -> str:
 
 
 def slice_pieces(pieces: list[Piece], size: int) -> list[Piece]:
-    """Cut the bytes anew into pieces of size bytes, wherever that falls.
+    """Cut the bytes again into pieces of size bytes, wherever that falls.
 
     A slice keeps the waits of all the old pieces that begin in it.
     """

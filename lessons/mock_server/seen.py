@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from .records import Record
 
-AT_ONCE = 0.01  # seconds: a shorter pause is none
+AT_ONCE = 0.01  # seconds: a shorter time is not a pause
 _SAME = 0.03  # pauses that differ by less than this share, and AT_ONCE, are the same
 _SERIES_ENDS = 60.0  # seconds: what comes later is a new beginning
 

@@ -125,7 +125,7 @@ class MockServer:
         return socket.create_server(("127.0.0.1", self._wanted_port), backlog=1024)
 
     def stop(self) -> None:
-        """Stop at once, whoever is still connected. Stopping twice does no harm."""
+        """Stop at once, even if clients are connected. Stopping twice does no harm."""
         if self._thread:
             self._loop.call_soon_threadsafe(self._stop_event.set)
             self._thread.join()

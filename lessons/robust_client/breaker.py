@@ -17,7 +17,7 @@ NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 def is_refused(error: APIError) -> bool:
-    """Say whether a failed call cannot have been answered, nor charged."""
+    """Say whether a failed call was certainly neither answered nor charged."""
     never_sent = isinstance(error.__cause__, NEVER_SENT)
     return never_sent or (error.status is not None and error.status >= 300)
 
@@ -51,7 +51,7 @@ class Breaker:
         self.failures, self.closed_until = 0, -math.inf
 
     def fail(self, error: APIError) -> None:
-        """Note a failure that can pass. A rate limit is no sign of a dead provider."""
+        """Note a failure that can pass. A rate limit does not mean a dead one."""
         self.reason, asked = str(error), error.retry_after or 0.0
         self.failures += not isinstance(error, RateLimitError)
         pause = self.pause if self.failures >= self.limit else 0.0

@@ -34,7 +34,7 @@ def find_price(model: str, prices: dict[str, Price]) -> Price:
 
 
 def cost_of(price: Price, input_tokens: int, output_tokens: int) -> int:
-    """Return the micro-dollars for so many tokens, rounded up."""
+    """Return what tokens cost in micro-dollars, rounded up."""
     thousandths = input_tokens * price.input + output_tokens * price.output
     return -(-thousandths // 1000)
 
@@ -56,7 +56,7 @@ class CostTracker:
     """A budget in micro-dollars for all calls of a store; None for no budget.
 
     The store keeps what was spent, so the budget holds for all processes, and after a
-    restart. Raises ValueError for what is no amount.
+    restart. Raises ValueError for anything but an amount.
     """
 
     def __init__(self, store, budget: int | None = None) -> None:
@@ -72,7 +72,7 @@ class CostTracker:
     def reserve(self, job, provider: str, most: int) -> None:
         """Keep so much for a call that is about to be sent.
 
-        Raises BudgetExceededError if the budget has not got it; then nothing changed.
+        Raises BudgetExceededError if the budget does not have it; then nothing changed.
         """
         if not self.store.reserve(job, provider, most, self.budget):
             raise BudgetExceededError(

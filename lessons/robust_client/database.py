@@ -40,11 +40,11 @@ SCHEMA = (
 # What SQLite says, by the start of its name for it, and what to do.
 ADVICE = {
     "SQLITE_FULL": "the disk is full; make room and start again",
-    "SQLITE_IOERR": "the disk cannot be read or written; see to it and start again",
+    "SQLITE_IOERR": "the disk cannot be read or written; repair that and start again",
     "SQLITE_READONLY": "it may only be read; allow writing, or copy it elsewhere",
     "SQLITE_CANTOPEN": "it cannot be opened; is the folder there, may you write to it?",
     "SQLITE_BUSY": "another program keeps it locked; end that one and start again",
-    "SQLITE_NOTADB": "it is no store; name another file",
+    "SQLITE_NOTADB": "it is not a store; name another file",
     "SQLITE_CORRUPT": "it is damaged; take your last copy of it",
 }
 

@@ -92,18 +92,18 @@ class CertificateError(APIConnectionError):
 
 # The first row with a name that fits decides: the particular stands above the general.
 DECISIONS = (
-    ("402, insufficient_quota", QuotaExceededError, "add money: waiting is no help"),
+    ("402, insufficient_quota", QuotaExceededError, "add money: waiting does not help"),
     ("401, invalid_api_key", AuthenticationError, "check the key and its source"),
     ("403", PermissionDeniedError, "ask for the right to do this"),
     ("404", NotFoundError, "check the address and the model"),
     ("408", APITimeoutError, "the server stopped waiting: repeat"),
-    ("409", BadRequestError, "read the present state, decide anew"),
+    ("409", BadRequestError, "read the present state, decide again"),
     ("429, rate_limit_exceeded", RateLimitError, "wait for retry_after, then repeat"),
     ("3xx", InvalidResponseError, "a redirect: is base_url right?"),
     ("4xx", BadRequestError, "read the message, mend the request"),
     ("5xx", ServerError, "wait a little, repeat if safe"),
     ("invalid_request_error", BadRequestError, "read the message, mend the request"),
-    ("2xx", ServerError, "failed in mid-work: repeat if safe"),
+    ("2xx", ServerError, "stopped midway: repeat if safe"),
     ("no valid certificate", CertificateError, "check the address and the clock"),
     ("no whole reply in time", APITimeoutError, "repeat if safe"),
     ("no whole reply", APIConnectionError, "is it up? repeat if safe"),

@@ -120,8 +120,8 @@ class JobQueue(Database):
             db.executemany(f"UPDATE jobs SET lease = ? WHERE {MINE}", rows)
 
     def put_back(self, job: Job, pause: float = 0.0) -> None:
-        """Let anybody take a job: after a pause, in seconds, if the call has failed; at
-        once if nobody knows what became of it.
+        """Let any worker take a job: after a pause, in seconds, if the call has failed;
+        at once if it is not known how the call ended.
         """
         last = None if pause else job.worker
         change = f"UPDATE jobs SET lease = ?, worker = ? WHERE {MINE}"

@@ -27,7 +27,7 @@ from .providers import BaseLLMClient
 from .router import AllPassedOverError, Call, SmartRouter
 from .store import Store
 
-# What is wrong with an account, and not with a job: a person has to see to it.
+# What is wrong with an account, not with a job: a person has to look at it.
 ACCOUNT = (AuthenticationError, PermissionDeniedError, QuotaExceededError)
 MOST_ATTEMPTS = 12  # requests for one job; then it has failed
 LookUp = Callable[[str], Awaitable[str]]
@@ -67,7 +67,7 @@ class Worker:
     """Does jobs of a store, max_concurrency at a time.
 
     look_up: makes the prompt from a job's text. patience: seconds without any answer,
-    for want of a provider, after which it stops.
+    because no provider can be asked, after which it stops.
     """
 
     store: Store
@@ -80,11 +80,11 @@ class Worker:
     name: str = field(default_factory=lambda: f"{os.getpid()}-{uuid.uuid4().hex[:8]}")
 
     async def run(self) -> None:
-        """Work until no job is open, whoever has it.
+        """Work until no job is open, here or in another process.
 
         Raises StoreError, BudgetExceededError, StoppedError, or the APIError of an
-        account that has to be seen to. Then, and if it is cancelled, all open jobs stay
-        in the store and are free at once.
+        account that a person has to look at. Then, and if it is cancelled, all open
+        jobs stay in the store and are free at once.
         """
         await anyio.sleep(0)  # httpx would load anyio later, while a start counts
         self._held: dict[str, Job] = {}
@@ -146,7 +146,7 @@ class Worker:
         return providers[provider].most(prompt)
 
     def _judge(self, job: Job, error: APIError) -> None:
-        """Decide what becomes of a job without an answer."""
+        """Decide what to do with a job without an answer."""
         if isinstance(error, ACCOUNT):
             raise error
         silence = time.monotonic() - self._answered

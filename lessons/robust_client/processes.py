@@ -1,4 +1,4 @@
-"""Lesson 09, imported by its notebook: worker processes, started anew when they die."""
+"""Lesson 09, imported by its notebook: worker processes, replaced when they die."""
 
 import asyncio
 import multiprocessing
@@ -17,7 +17,7 @@ from .store import Store
 
 # What most programs with workers import: the fork server does so once for all.
 PRELOAD = ("aiohttp.web", "dotenv", "requests", "robust_client.dialects")
-# What ends a worker that nobody killed.
+# What ends a worker, unless it is killed.
 STOPS = (StoreError, BudgetExceededError, StoppedError, APIError)
 
 # Where the system has a fork server, a process starts in a few hundredths of a second:

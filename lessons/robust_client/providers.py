@@ -17,7 +17,7 @@ from .replies import FAILURES
 
 @dataclass(frozen=True)
 class CompletionResponse:
-    """An answer, whoever gave it.
+    """An answer, of any provider.
 
     input_tokens, output_tokens: None if the server did not count. cost: micro-dollars.
     """

@@ -88,7 +88,7 @@ def is_answer(body: Any) -> bool:
 def describe_reply(status: int, content: bytes) -> tuple[str, str | None, set]:
     """Return the words of a bad reply, its code, and all that the table may call it.
 
-    Without words of its own, the start of its body has to do.
+    If it has no words, the start of its body is shown.
     """
     try:
         body = json.loads(content)

@@ -1,4 +1,4 @@
-"""Lesson 09, imported by its notebook: what became of all jobs."""
+"""Lesson 09, imported by its notebook: what happened to all jobs."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -18,7 +18,7 @@ def most_in_a_second(starts: Collection[float]) -> int:
 
 @dataclass
 class Report:
-    """What became of all jobs.
+    """What happened to all jobs.
 
     open: jobs that wait. failed: jobs that will have no answer, for a reason in
     reasons. lost: jobs that should be there and are not. doubled: jobs that are there

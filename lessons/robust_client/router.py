@@ -91,7 +91,7 @@ async def ask_one(
         # A refusal says nothing about an earlier request of this call.
         if is_first and is_refused(error):
             call.refused(provider)
-        # What cannot pass is no sign of a dead provider either.
+        # A lasting error, such as a wrong key, does not mean a dead provider.
         breaker.fail(error) if error.is_retryable else breaker.succeed()
         raise
     breaker.succeed()
@@ -121,7 +121,7 @@ async def ask_in_order(router: Any, call: Call, ask: Callable) -> Any:
 
 
 class SmartRouter:
-    """Asks the first provider; another one only if the first is to be passed over.
+    """Asks the first provider; another one only if the first cannot be asked.
 
     providers: the preferred one first. patience: seconds that one waits for a provider
     before the next is asked. retry: what retry_on_error(...) returns. breaker: limit,

@@ -19,7 +19,7 @@ class Store(JobQueue):
     def reserve(self, job: Job, provider: str, most: int, budget: int | None) -> bool:
         """Note that a call goes to a provider, and keep so much for it.
 
-        False, and nothing is noted, if the budget has not got it. A call that is sent
+        False, and nothing is noted, if the budget does not have it. A call that is sent
         again is paid for already. Raises LeaseLostError.
         """
         more = 0 if job.provider == provider else most
@@ -73,7 +73,7 @@ class Store(JobQueue):
         return {"open": 0, "answered": 0, "failed": 0} | dict(rows)
 
     def has_open(self) -> bool:
-        """Say whether a job has no end yet, whoever has it."""
+        """Say whether a job is open, also in another process."""
         rows = self.read("SELECT 1 FROM jobs WHERE state = 'open' LIMIT 1")
         return rows.fetchone() is not None
 

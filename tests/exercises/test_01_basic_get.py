@@ -333,7 +333,7 @@ def test_address_that_cannot_be_guessed(answer, server):
 
 
 @pytest.mark.points(1, hint="status-first")
-@pytest.mark.limit(10)  # for who asks again after a 5xx or a lost reply
+@pytest.mark.limit(10)  # for an answer that asks again after a 5xx or a lost reply
 def test_error_on_the_second_page(answer, server):
     """An error on a later page is an error too, not the end of the list, and its
     message says as much as on the first page.

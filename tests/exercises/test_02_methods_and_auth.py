@@ -130,7 +130,7 @@ def test_update(answer, server):
 @pytest.mark.points(1, hint="no-content")
 def test_delete(answer, server):
     """delete removes the agent, no other one, and returns nothing; one that is gone
-    already is no error.
+    already is not an error.
     """
     gone, kept = add_agent(server, "Ada"), add_agent(server, "Grace")
     api = make_api(answer, server)
@@ -179,7 +179,7 @@ def test_other_refusals(answer, server):
             troubles.append(nothing_there)
         for trouble, why in troubles:
             del log.steps[1:]  # "we did" has the client and the call that failed
-            server.on().reply(trouble)  # every time, for who asks again after a 502
+            server.on().reply(trouble)  # every time: some answers ask again
             wanted = f"requests.HTTPError, or what your library has in its place: {why}"
             with expect_raises(answer, Exception, expected=wanted) as caught:
                 call(api, method, *arguments, **fields)
@@ -521,7 +521,7 @@ def test_netrc(answer, server, tmp_path, monkeypatch):
 
 @pytest.mark.points(1, further=True, hint="repr")
 @pytest.mark.server(api_key=TOKEN)
-@pytest.mark.limit(10)  # for who asks again
+@pytest.mark.limit(10)  # for an answer that asks again
 def test_no_token_in_any_error(answer, server):
     """No error shows the token, and no error of the library behind it does."""
     api = make_api(answer, server)

@@ -621,8 +621,9 @@ def test_redirect(answer, server):
 
 @pytest.mark.points(1, further=True, hint="key-from-a-file")
 def test_key_arrives(answer, server, monkeypatch, tmp_path):
-    """A key that was copied with a line end arrives, although there is a login in
-    ~/.netrc; a key that cannot be one is refused and not quoted.
+    """A key with a line end arrives, despite ~/.netrc; a bad key is refused.
+
+    A bad key is one that no header can carry; the error does not quote it.
     """
     netrc = tmp_path / "netrc"
     netrc.write_text("default login ada password secret\n", encoding="utf-8")

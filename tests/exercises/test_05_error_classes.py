@@ -86,8 +86,9 @@ def test_statuses_of_their_own(answer, server):
 
 @pytest.mark.points(1, hint="status-table")
 def test_families(answer, server):
-    """Any other 4xx, such as 409 and 422, is a BadRequestError, and every 5xx a
-    ServerError, also with an HTML page in place of JSON.
+    """Any other 4xx is a BadRequestError, any 5xx a ServerError, even without JSON.
+
+    409 and 422 too, and a 5xx with an HTML page.
     """
     for code in (400, 409, 422, 499):
         raised(answer, server, fault.status(code), "BadRequestError")
@@ -148,7 +149,7 @@ def test_no_money(answer, server):
 @pytest.mark.points(1, hint="success")
 def test_good_replies(answer, server):
     """Any 2xx with JSON or an empty body is good: nothing is raised, and None
-    returned. An "error" of null is no error.
+    returned. An "error" of null is not one.
     """
     bodies = ([{"id": 1}], {"text": "no error here"}, {"id": 1, "error": None})
     for trouble in (
@@ -428,8 +429,10 @@ def deaf_port() -> Iterator[int | None]:
 @pytest.mark.points(1, hint="order-of-except")
 @pytest.mark.limit(8)
 def test_no_reply_in_time(answer, server):
-    """Time that runs out, before there is a connection, before there is a reply, or in
-    the middle of its body, is an APITimeoutError.
+    """Time that runs out at any point of a call is an APITimeoutError.
+
+    Before there is a connection, before there is a reply, or in the middle of its
+    body.
     """
     server.script(fault.hang())
     failed(answer, "APITimeoutError", server.url + "/users/ada", timeout=0.1)
@@ -560,8 +563,9 @@ def test_bodies_of_any_shape(answer, server):
 
 @pytest.mark.points(1, further=True, hint="unreadable")
 def test_replies_that_go_wrong(answer, server):
-    """A redirect is not a success. A reply that requests cannot unpack or follow to its
-    end is an APIError. A redirect is not worth a retry.
+    """A redirect is an error, not worth a retry; an unreadable reply is an APIError.
+
+    Unreadable: requests cannot unpack it, or not follow it to its end.
     """
     for code in (300, 304):  # requests can follow neither
         error = raised(answer, server, fault.status(code), "APIError", why=NET)

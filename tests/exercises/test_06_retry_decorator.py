@@ -297,8 +297,9 @@ def check(
 
 @pytest.mark.points(1, hint="retry-after-dates")
 def test_date(answer, server, far_east):
-    """A date is GMT, in whatever time zone this machine is, and one in the past is 0.0;
-    without `now`, the clock of this machine says what the past is.
+    """A date is in GMT, wherever this machine is; one in the past gives 0.0.
+
+    Without `now`, the clock of this machine says what the past is.
     """
     check(answer, USUAL, 90, f"{USUAL} is 90 s after now", now=MOMENT - 90)
     later = "Fri, 06 Nov 2093 08:49:37 GMT"
@@ -482,8 +483,9 @@ def test_errors_not_listed(answer, server):
 
 @pytest.mark.points(1, hint="backoff")
 def test_waits(answer, server):
-    """Each wait is backoff_factor times the one before, 1, 2, 4, and none is longer
-    than max_delay, however many retries there are.
+    """Each wait is backoff_factor times the last, and never above max_delay.
+
+    1, 2, 4 and so on, however many retries there are.
     """
     for kind in KINDS:
         check_waits(answer, kind)
@@ -649,8 +651,9 @@ class Dice:
 
 @pytest.mark.points(1, hint="backoff")
 def test_jitter(answer, server):
-    """With jitter, a wait is any part of the delay, from nothing to all of it; rng
-    draws it, or the module random if there is no rng.
+    """With jitter, a wait is any part of the delay, drawn by rng or by random.
+
+    From nothing to all of it. The module random draws it if there is no rng.
     """
     expected = "60 waits, then 'done'"
     for kind in KINDS:

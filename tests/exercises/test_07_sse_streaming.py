@@ -224,8 +224,9 @@ def test_line_ends(answer, server):
 
 @pytest.mark.points(1, hint="split-anywhere")
 def test_characters(answer, server):
-    """A chunk may end in the middle of a character. A byte order mark is dropped at the
-    very start only; bytes that are not UTF-8 become U+FFFD.
+    """Characters survive any cut; bad bytes become U+FFFD, a first BOM is dropped.
+
+    A byte order mark, the BOM, is dropped at the very start only.
     """
     data = "event: add\ndata: é你👋✅\ndata: b\n\ndata: 入\n\n".encode()
     for size in range(1, len(data)):
@@ -312,8 +313,9 @@ def test_settings(answer, server, monkeypatch):
 
 @pytest.mark.points(1, hint="where-to-begin")
 def test_text(answer, server):
-    """The pieces are the text of the answer, whatever it says and however the server
-    writes the stream; none of them is empty, and chunks without text bring none.
+    """The pieces are the text of the answer, in any kind of stream; none is empty.
+
+    Whatever the answer says; chunks without text bring no piece.
     """
     server.on().reply(text=TEXT)
     for spelling in (
@@ -430,8 +432,9 @@ def test_two_ways_to_end(answer, server):
 
 @pytest.mark.points(1, hint="the-end")
 def test_broken_off(answer, server):
-    """A stream that stops or breaks off with neither [DONE] nor finish_reason is an
-    IncompleteStreamError with the text so far.
+    """A stream that stops early is an IncompleteStreamError with the text so far.
+
+    Early: neither [DONE] nor a finish_reason has come.
     """
     server.on().reply(text=TEXT)
     for trouble, hint in (
@@ -479,8 +482,9 @@ DAMAGED = ['{"choices": [{"ind', "[]", '{"detail": "overloaded 4711"}']
 @pytest.mark.points(1, hint="error-event")
 @pytest.mark.limit(10)  # for a busy machine
 def test_error_event(answer, server):
-    """An error that the server reports in the stream, or a damaged event, is a
-    StreamError with the text so far; no part of an answer is left out.
+    """A reported error or a damaged event is a StreamError with the text so far.
+
+    No part of an answer is left out.
     """
     server.on().reply(text=TEXT)
     server.script(fault.stream_error(after_events=2))

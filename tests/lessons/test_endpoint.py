@@ -374,35 +374,35 @@ def settings(**changed: str | None) -> str:
         ),
         (
             settings(OPENAI_BASE_URL="api.example.com/v1"),
-            f"{BASE_URL} is no address: write it like https://",
+            f"{BASE_URL} is not an address: write it like https://",
         ),
         (
             settings(OPENAI_BASE_URL="ftp://api.example.com/v1"),
-            f"{BASE_URL} is no address: write it like https://",
+            f"{BASE_URL} is not an address: write it like https://",
         ),
         (
             settings(OPENAI_BASE_URL="localhost:11434/v1"),
-            f"{BASE_URL} is no address: write it like https://",
+            f"{BASE_URL} is not an address: write it like https://",
         ),
         (
             settings(OPENAI_BASE_URL="https://"),
-            f"{BASE_URL} is no address: write it like https://",
+            f"{BASE_URL} is not an address: write it like https://",
         ),
         (
             settings(OPENAI_BASE_URL="https:///v1"),
-            f"{BASE_URL} is no address: write it like https://",
+            f"{BASE_URL} is not an address: write it like https://",
         ),
         (
             settings(OPENAI_BASE_URL="https://[::1/v1"),
-            f"{BASE_URL} is no address: write it like https://",
+            f"{BASE_URL} is not an address: write it like https://",
         ),
         (
             settings(OPENAI_BASE_URL="https://a.example:80x/v1"),
-            f"{BASE_URL} is no address: write it like https://",
+            f"{BASE_URL} is not an address: write it like https://",
         ),
         (
             settings(OPENAI_BASE_URL=SECRET),
-            f"{BASE_URL} is no address: write it like https://",
+            f"{BASE_URL} is not an address: write it like https://",
         ),
         (
             settings(OPENAI_BASE_URL="https://a.example /v1"),

@@ -273,7 +273,8 @@ def test_store_of_a_newer_version(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(b"x" * 2000, "it is no store"), (None, "cannot be opened")]
+    ("content", "words"),
+    [(b"x" * 2000, "it is not a store"), (None, "cannot be opened")],
 )
 def test_no_store(tmp_path: Path, content: bytes | None, words: str) -> None:
     """A file that is no store, and a folder that is not there, are named."""
