@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 from robust_client.batch import TIMEOUT
-from robust_client.chat import find_text
+from robust_client.chat import find_text, tidy_key
 from robust_client.errors import (
     APIConnectionError,
     RateLimitError,
@@ -74,7 +74,8 @@ async def send(
         for it, only once.
     """
     url = f"{provider.base_url.rstrip('/')}/chat/completions"
-    headers = {"Authorization": f"Bearer {provider.api_key}", "Idempotency-Key": key}
+    bearer = f"Bearer {tidy_key(provider.api_key)}"
+    headers = {"Authorization": bearer, "Idempotency-Key": key}
     body = {
         "model": provider.model,
         "messages": [{"role": "user", "content": prompt}],

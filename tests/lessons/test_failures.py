@@ -24,6 +24,7 @@ from robust_client.limits import APIClientWithRateLimit, RateLimiter
 from robust_client.retry import RobustAPIClient, RobustAsyncClient, retry_on_error
 from robust_client.stream import IncompleteStreamError, StreamingAPIClient
 
+KEY = "sk-not-a-real-key-000"  # which stands in no other text
 HELLO = [{"role": "user", "content": "Say hello"}]
 ANSWER = "Hello! 你好! 👋"
 SILENCE = 0.2  # seconds that a client waits for data, and to connect
@@ -181,6 +182,11 @@ FAILURES: dict[str, tuple[fault.Fault, Seen, Seen | None]] = {
     ),
     "400": (fault.status(400), refused("BadRequestError", 400), None),
     "401": (fault.status(401), refused("AuthenticationError", 401), None),
+    "401 that repeats the key": (
+        fault.status(401, body={"error": {"message": f"{KEY} is no key"}}),
+        Seen("AuthenticationError", False, 401, words="… is no key"),
+        None,
+    ),
     "403": (fault.status(403), refused("PermissionDeniedError", 403), None),
     "404": (fault.status(404), refused("NotFoundError", 404), None),
     "408": (fault.status(408), refused("APITimeoutError", 408, True), None),
@@ -300,7 +306,7 @@ def account(server: MockServer) -> Account:
 @pytest.fixture(scope="module")
 def all_clients() -> Iterator[tuple[MockServer, Clients]]:
     """One server, and the clients of all ways."""
-    with MockServer() as server:
+    with MockServer(api_key=KEY) as server:
         clients = Clients(account_of(server))
         yield server, clients
         clients.close()
