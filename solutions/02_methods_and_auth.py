@@ -34,7 +34,8 @@ class AgentsAPI:
     - A token that no header can carry, with a line break or 中 inside, is a ValueError
       when the client is made.
     - A login in ~/.netrc never takes the place of the token.
-    - If you raise your error from one of your library, that one has no token in it.
+    - No error shows the token, even if a reply repeats it. If you raise your error from
+      one of your library, that one has no token in it.
     - A 422 without a message is a ValueError that shows the start of the body.
     - Send what you are given: None and "" too, and an update without any field.
     """
@@ -83,6 +84,7 @@ class AgentsAPI:
         """Send a request and return its reply, or raise what its status stands for.
 
         A redirect is refused: it could make a GET of a POST, and lead to anybody.
+        The server's words may repeat the token, so … stands for it in the error.
         """
         response = self._session.request(
             method,
@@ -95,6 +97,7 @@ class AgentsAPI:
         if status // 100 == 2:
             return response
         message = f"{method} {path}: {status} {_explanation(response)}"
+        message = message.replace(self._session.auth.token, "…")[:500]
         if status in (401, 403):
             raise PermissionError(message)
         if status == 404 and path != "/agents":  # there, it is no agent that is missing
@@ -108,10 +111,10 @@ class _BearerAuth(AuthBase):
     """Puts a token on each request; where only headers are set, ~/.netrc would win."""
 
     def __init__(self, token: str) -> None:
-        self._header = f"Bearer {token}"
+        self.token = token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = self._header
+        request.headers["Authorization"] = f"Bearer {self.token}"
         return request
 
 
@@ -120,4 +123,4 @@ def _explanation(response: requests.Response) -> str:
     try:
         return str(response.json()["message"])
     except (ValueError, LookupError, TypeError):
-        return f"{response.reason}: {response.text[:80]!r}"
+        return f"{response.reason}: {response.text}"

@@ -93,7 +93,7 @@ class ChatClient:
         question = {"role": "user", "content": prompt}
         instructions = [{"role": "system", "content": system}] if system else []
         reply = self.chat([*instructions, *self.history, question])
-        text = _answer_in(reply)
+        text = self._answer_in(reply)
         self.history += [question, {"role": "assistant", "content": text}]
         return text
 
@@ -112,7 +112,8 @@ class ChatClient:
         try:
             return [model["id"] for model in reply["data"]]
         except (LookupError, TypeError) as error:
-            raise ValueError(f"there are no models in the reply {reply!r}") from error
+            message = self._hide_key(f"there are no models in the reply {reply!r}")
+            raise ValueError(message) from error
 
     def _request(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """Send a request, follow no redirect, and return the JSON of the reply."""
@@ -124,11 +125,33 @@ class ChatClient:
             allow_redirects=False,
         )
         if response.status_code // 100 != 2:
-            raise requests.HTTPError(
-                f"{response.status_code} {response.reason}: {_words_in(response)}",
-                response=response,
-            )
+            words = self._hide_key(_words_in(response))[:300]
+            raise requests.HTTPError(words, response=response)
         return json.loads(response.content)  # UTF-8, whatever the header says
+
+    def _answer_in(self, reply: Any) -> str:
+        """Return the text of a reply's first choice, "" if the server sent null.
+
+        Raises ValueError, with what the server says, if there is none, or half of one.
+        """
+        try:
+            choice = reply["choices"][0]
+            content, end = choice["message"]["content"], choice.get("finish_reason")
+            if isinstance(content, list):  # some servers send it in parts
+                texts = [part for part in content if part.get("type") == "text"]
+                content = "".join(part["text"] for part in texts)
+            content = "" + (content or "")  # a TypeError for what is no text
+        except (LookupError, TypeError, AttributeError) as error:
+            message = self._hide_key(f"there is no answer in the reply {reply!r}")
+            raise ValueError(message) from error
+        if choice.get("error") or reply.get("error") or end in INCOMPLETE:
+            message = f"no whole answer ({end}): {content!r} in {reply!r}"
+            raise ValueError(self._hide_key(message))
+        return content
+
+    def _hide_key(self, text: str) -> str:
+        """Return what a server said with … for the key: errors end up in logs."""
+        return text.replace(self._session.auth.key, "…")
 
 
 def _words_in(response: requests.Response) -> str:
@@ -136,35 +159,17 @@ def _words_in(response: requests.Response) -> str:
     if response.is_redirect:
         with suppress(ValueError):  # for anything but an address
             place = urlsplit(urljoin(response.url, response.headers["Location"]))
-            return f"redirected to {place.hostname}"
-    return response.content[:300].decode("utf-8", "replace")
-
-
-def _answer_in(reply: Any) -> str:
-    """Return the text of a reply's first choice, "" if the server sent null.
-
-    Raises ValueError, with what the server says, if there is none, or half of one.
-    """
-    try:
-        choice = reply["choices"][0]
-        content, end = choice["message"]["content"], choice.get("finish_reason")
-        if isinstance(content, list):  # some servers send it in parts
-            texts = [part for part in content if part.get("type") == "text"]
-            content = "".join(part["text"] for part in texts)
-        content = "" + (content or "")  # a TypeError for anything but text
-    except (LookupError, TypeError, AttributeError) as error:
-        raise ValueError(f"there is no answer in the reply {reply!r}") from error
-    if choice.get("error") or reply.get("error") or end in INCOMPLETE:
-        raise ValueError(f"no whole answer ({end}): {content!r} in {reply!r}")
-    return content
+            return f"{response.status_code}: redirected to {place.hostname}"
+    words = response.content.decode("utf-8", "replace")
+    return f"{response.status_code} {response.reason}: {words}"
 
 
 class _BearerAuth(AuthBase):
     """Puts the key on each request, and has a repr without it."""
 
     def __init__(self, key: str) -> None:
-        self._header = f"Bearer {key}"
+        self.key = key
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = self._header
+        request.headers["Authorization"] = f"Bearer {self.key}"
         return request

@@ -192,12 +192,12 @@ def collect_chat(
     with the joined arguments of its pieces. The id and the name come once; in other
     pieces they may be missing, null or "".
     """
-    url, headers, body = _request(messages, base_url, api_key, model)
+    url, api_key, body = _request(messages, base_url, api_key, model)
     body["stream_options"] = {"include_usage": True}
     if tools:
         body["tools"] = tools
     answer = _Answer()
-    for _ in _pieces(url, headers, body, answer):
+    for _ in _pieces(url, api_key, body, answer):
         pass
     calls = [answer.calls[index] for index in sorted(answer.calls)]
     return StreamedAnswer(answer.text, answer.reason, answer.usage, calls)
@@ -219,8 +219,8 @@ def _request(
     base_url: str | None,
     api_key: str | None,
     model: str | None,
-) -> tuple[str, dict[str, str], dict[str, Any]]:
-    """Return address, headers and body of a request; ValueError for bad settings."""
+) -> tuple[str, str, dict[str, Any]]:
+    """Return address, key and body of a request; ValueError for bad settings."""
     address = (base_url or _setting("OPENAI_BASE_URL")).strip()
     api_key = (api_key or _setting("OPENAI_API_KEY")).strip()
     if not re.fullmatch("[!-~]+", api_key):  # the printable characters of ASCII
@@ -228,7 +228,7 @@ def _request(
     model = model or _setting("OPENAI_MODEL")
     url = f"{address.rstrip('/')}/chat/completions"
     body = {"model": model, "messages": messages, "stream": True}
-    return url, {"Authorization": f"Bearer {api_key}"}, body
+    return url, api_key, body
 
 
 def _setting(name: str) -> str:
@@ -240,7 +240,7 @@ def _setting(name: str) -> str:
 
 
 def _pieces(
-    url: str, headers: dict[str, str], body: dict[str, Any], answer: _Answer
+    url: str, api_key: str, body: dict[str, Any], answer: _Answer
 ) -> Iterator[str]:
     """Send the request, put what arrives into answer, and yield its text."""
     break_off: httpx.RequestError | None = None
@@ -248,7 +248,7 @@ def _pieces(
         with httpx.stream(
             "POST",
             url,
-            headers=headers,
+            headers={"Authorization": f"Bearer {api_key}"},
             json=body,
             timeout=60.0,  # seconds of silence
         ) as response:
@@ -262,6 +262,8 @@ def _pieces(
                     answer.text += text
                     yield text
     except StreamError as error:
+        # The server's words may repeat the key.
+        error.args = (str(error).replace(api_key, "…")[:500],)
         error.partial = answer.text
         raise
     except httpx.RequestError as error:
@@ -285,7 +287,7 @@ def _check_stream(response: httpx.Response) -> None:
     said = response.text
     if response.next_request:  # where a redirect leads; httpx does not follow it
         said = f"redirected to {response.next_request.url.host}"
-    raise StreamError(f"no stream, but {response.status_code}, {kind}: {said[:500]}")
+    raise StreamError(f"no stream, but {response.status_code}, {kind}: {said}")
 
 
 def _read_event(event: ServerSentEvent, answer: _Answer) -> str:
@@ -304,7 +306,7 @@ def _read_event(event: ServerSentEvent, answer: _Answer) -> str:
         choices = chunk.get("choices")  # at most one: one answer was asked for
         return _read_choice(choices[0], answer) if choices else ""
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as why:
-        raise StreamError(f"a damaged event: {event.data[:500]}") from why
+        raise StreamError(f"a damaged event: {event.data}") from why
 
 
 def _read_choice(choice: dict[str, Any], answer: _Answer) -> str:

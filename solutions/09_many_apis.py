@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 from robust_client.batch import TIMEOUT
-from robust_client.chat import find_text
+from robust_client.chat import find_text, tidy_key
 from robust_client.errors import (
     APIConnectionError,
     RateLimitError,
@@ -74,7 +74,8 @@ async def send(
         for it, only once.
     """
     url = f"{provider.base_url.rstrip('/')}/chat/completions"
-    headers = {"Authorization": f"Bearer {provider.api_key}", "Idempotency-Key": key}
+    bearer = f"Bearer {tidy_key(provider.api_key)}"
+    headers = {"Authorization": bearer, "Idempotency-Key": key}
     body = {
         "model": provider.model,
         "messages": [{"role": "user", "content": prompt}],
@@ -148,22 +149,22 @@ class Breaker:
     """Says whether a provider may be asked, after what became of other calls."""
 
     def __init__(self) -> None:
-        self._failures, self._closed_until = 0, 0.0
+        self._failures, self._open_until = 0, 0.0
 
     def allows_call(self) -> bool:
         """Say whether to ask; after a pause, only the first who wants to know may."""
         now = time.monotonic()
         if self._failures < PATIENCE:
             return True
-        if now < self._closed_until:
+        if now < self._open_until:
             return False
-        self._closed_until = now + PAUSE  # for the others, until this call is over
+        self._open_until = now + PAUSE  # for the others, until this call is over
         return True
 
     def note(self, is_good: bool) -> None:
         """Note how a call ended."""
         self._failures = 0 if is_good else self._failures + 1
-        self._closed_until = time.monotonic() + PAUSE
+        self._open_until = time.monotonic() + PAUSE
 
 
 class Batch:

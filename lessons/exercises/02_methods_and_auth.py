@@ -24,7 +24,8 @@ class AgentsAPI:
     - A token that no header can carry, with a line break or 中 inside, is a ValueError
       when the client is made.
     - A login in ~/.netrc never takes the place of the token.
-    - If you raise your error from one of your library, that one has no token in it.
+    - No error shows the token, even if a reply repeats it. If you raise your error from
+      one of your library, that one has no token in it.
     - A 422 without a message is a ValueError that shows the start of the body.
     - Send what you are given: None and "" too, and an update without any field.
     """

@@ -34,25 +34,25 @@ class Breaker:
     pause: float = 10.0
     clock: Callable[[], float] = time.monotonic
     failures: int = 0
-    closed_until: float = -math.inf
+    open_until: float = -math.inf
     reason: str = ""  # of the last failure
 
     def wait(self) -> float:
         """Return the seconds until a call may go; 0.0 if it may now."""
-        return max(0.0, self.closed_until - self.clock())
+        return max(0.0, self.open_until - self.clock())
 
     def begin(self) -> None:
         """Note that a call goes. After a pause it is a try: the others wait on."""
         if self.failures >= self.limit:
-            self.closed_until = self.clock() + self.pause
+            self.open_until = self.clock() + self.pause
 
     def succeed(self) -> None:
         """Note an answer: everybody may go."""
-        self.failures, self.closed_until = 0, -math.inf
+        self.failures, self.open_until = 0, -math.inf
 
     def fail(self, error: APIError) -> None:
         """Note a failure that can pass. A rate limit does not mean a dead one."""
         self.reason, asked = str(error), error.retry_after or 0.0
         self.failures += not isinstance(error, RateLimitError)
         pause = self.pause if self.failures >= self.limit else 0.0
-        self.closed_until = max(self.closed_until, self.clock() + max(pause, asked))
+        self.open_until = max(self.open_until, self.clock() + max(pause, asked))

@@ -13,12 +13,14 @@ from urllib.parse import urlsplit
 
 import requests
 
+from .keys import KEYS, hide_keys
+
 # What stops an answer before its end. A good end has many words: stop, eos_token, STOP.
 BAD_ENDS = ("length", "content_filter", "insufficient_system_resource", "error")
 
 
 def tidy_key(key: str | None) -> str:
-    """Return an API key without the spaces around it.
+    """Return an API key without the spaces around it; hide_keys knows it from now on.
 
     Raises ValueError, in which the key is not quoted, if it cannot be one.
     """
@@ -27,6 +29,7 @@ def tidy_key(key: str | None) -> str:
         raise ValueError("no API key: set OPENAI_API_KEY in the environment or in .env")
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ValueError("the API key has a character that no key has: copy it again")
+    KEYS.add(key)
     return key
 
 
@@ -78,9 +81,10 @@ def find_text(reply: dict[str, Any]) -> str | None:
         error = reply.get("error") or choice.get("error")
         end = choice.get("finish_reason")
     except (LookupError, TypeError, AttributeError) as cause:
-        raise ValueError(f"no answer in this reply: {str(reply)[:200]}") from cause
+        start = hide_keys(str(reply))[:200]
+        raise ValueError(f"no answer in this reply: {start}") from cause
     if error or end in BAD_ENDS:
-        raise ValueError(f"incomplete ({error or end}): {text!r}")
+        raise ValueError(hide_keys(f"incomplete ({error or end}): {text!r}"))
     return text
 
 
@@ -175,7 +179,7 @@ class OpenAIClient(Connection):
         try:
             return [model["id"] for model in reply["data"]]
         except (LookupError, TypeError) as cause:
-            raise ValueError(f"no models in this reply: {str(reply)[:200]}") from cause
+            raise ValueError(f"no models in {hide_keys(str(reply))[:200]}") from cause
 
     def chat_completion(
         self,

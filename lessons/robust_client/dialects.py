@@ -14,6 +14,7 @@ import httpx
 from .async_stream import check_stream_async, pieces_of_async
 from .chat import chat_body, find_text
 from .errors import InvalidResponseError, checked_body, error_from_response
+from .keys import hide_keys
 from .providers import BaseLLMClient
 from .sse import EventParser, ServerSentEvent
 from .stream import BROKEN, IncompleteStreamError, error_from_event
@@ -69,7 +70,8 @@ class AnthropicProvider(BaseLLMClient):
         except (ValueError, LookupError, TypeError) as cause:
             raise error_from_response(response) from cause
         if body.get("stop_reason") == "max_tokens":
-            raise InvalidResponseError(f"incomplete (max_tokens): {text!r}", status=200)
+            message = hide_keys(f"incomplete (max_tokens): {text!r}")
+            raise InvalidResponseError(message, status=200)
         usage = body.get("usage") or {}
         return text, usage.get("input_tokens"), usage.get("output_tokens")
 
@@ -88,7 +90,7 @@ def read_message_event(event: ServerSentEvent, so_far: str) -> tuple[str, bool]:
         delta = json.loads(event.data).get("delta") or {}
         text = delta.get("text", "") if event.event == "content_block_delta" else ""
     except (ValueError, AttributeError) as cause:
-        message = f"a damaged event: {event.data[:60]!r}"
+        message = f"a damaged event: {hide_keys(event.data)[:60]!r}"
         raise InvalidResponseError(message, status=200) from cause
     return text, event.event == "message_stop"
 

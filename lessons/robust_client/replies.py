@@ -12,6 +12,8 @@ import httpx
 import requests
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
+from .keys import hide_keys
+
 # Where servers put what they say of a failure.
 WORDS = ("error", "errors", "message", "detail", "title", "msg")
 
@@ -96,8 +98,8 @@ def describe_reply(status: int, content: bytes) -> tuple[str, str | None, set]:
         body = None
     part = error_in(body) if status // 100 == 2 else body
     code, kind = names_in(part)
-    start = content[:200].decode("utf-8", "replace")
-    words = words_in(part) or f"{status} with this body: {start!r}"
+    start = hide_keys(content.decode("utf-8", "replace"))[:200]
+    words = hide_keys(words_in(part)) or f"{status} with this body: {start!r}"
     if status // 100 == 2 and part is None:
         return words, code, {"no answer"}
     if status // 100 == 2 and re.fullmatch("[45][0-9][0-9]", code or ""):

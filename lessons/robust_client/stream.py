@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import requests
 
-from . import chat, errors, replies
+from . import chat, errors, keys, replies
 from .retry import RobustAPIClient
 from .sse import ServerSentEvent, iter_sse
 
@@ -75,7 +75,7 @@ def read_event(event: ServerSentEvent, so_far: str) -> tuple[str, str | None]:
             raise error_from_event(event, so_far)
         return read_delta(chunk)
     except (ValueError, TypeError, AttributeError, RecursionError) as cause:
-        message = f"a damaged event: {event.data[:60]!r}"
+        message = f"a damaged event: {keys.hide_keys(event.data)[:60]!r}"
         raise errors.InvalidResponseError(message, status=200) from cause
 
 

@@ -1,5 +1,6 @@
 """The way through an exercise: `python -m lessons start`, `check`, `hint` and so on."""
 
+import argparse
 import json
 import os
 import re
@@ -11,9 +12,11 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty, Queue
+from types import SimpleNamespace
 
 import pytest
 
+from lessons.course import watch
 from tests.lesson_files import ROOT, copy_folder, environment, run
 
 STUB = '''"""Exercise 01: twice."""
@@ -592,6 +595,27 @@ def test_watch_obeys_keys(tree: Path, watching: Watching) -> None:
     watching.press("q")
     assert watching.process.wait(timeout=40) == 0
     watching.wait_for("Done watching.")
+
+
+def test_watch_on_windows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On Windows the keys come from msvcrt, one at a time, and Ctrl-C is the last."""
+    pressed = Queue()
+    for key in ("h", "é", "\x03"):
+        pressed.put(key)
+    # Not os.name itself: pathlib would make paths of Windows then.
+    monkeypatch.setattr(watch, "os", SimpleNamespace(name="nt"))
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(getwch=pressed.get))
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    obeyed: list[str] = []
+    monkeypatch.setattr(watch._Watch, "press", lambda _, key: obeyed.append(key))
+    monkeypatch.setattr(watch._Watch, "look", lambda _: None)
+    exercise = SimpleNamespace(find_answer=lambda: None)
+    monkeypatch.setattr(watch, "find_exercise", lambda _: exercise)
+    assert watch.watch(argparse.Namespace(exercise="01")) == 0
+    assert obeyed == ["h", "é"]
+    assert capsys.readouterr().out == "\nDone watching.\n"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")

@@ -160,11 +160,11 @@ def test_timeout(answer, server):
     """Silence for so many seconds is a timeout error; a slow reply that is never silent
     that long is not.
     """
-    server.script(fault.drip(10, 0.08))
-    user = call(answer, "get_json", server.url + "/users/python", timeout=0.7)
+    server.script(fault.drip(10, 0.11))
+    user = call(answer, "get_json", server.url + "/users/python", timeout=1)
     expect(
         user["login"] == "python",
-        expected="the user python: the server was never silent for 0.7 s",
+        expected="the user python: the server was never silent for 1 s",
     )
     server.on(path="/users/python").reply(fault.delay(1.5))
     wanted = "requests.Timeout, or your library's own timeout error, after 0.1 s"

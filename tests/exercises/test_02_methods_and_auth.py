@@ -523,10 +523,14 @@ def test_netrc(answer, server, tmp_path, monkeypatch):
 @pytest.mark.server(api_key=TOKEN)
 @pytest.mark.limit(10)  # for an answer that asks again
 def test_no_token_in_any_error(answer, server):
-    """No error shows the token, and no error of the library behind it does."""
+    """No error shows the token, even if the server repeats it, and no error of the
+    library behind it does.
+    """
     api = make_api(answer, server)
+    repeated = {"message": f"invalid token {TOKEN}"}
     for trouble in (
         *map(fault.status, (401, 403, 404, 422, 429)),
+        *(fault.status(code, body=repeated) for code in (400, 401, 404, 422)),
         fault.html(502),
         fault.html(200),
         fault.status(302, headers={"Location": "/agents"}),

@@ -814,7 +814,7 @@ def takes_no_start(answer: Any) -> None:
 
     async def is_free() -> bool:
         newcomer = asyncio.ensure_future(limiter.acquire_async())
-        done, _ = await asyncio.wait([newcomer], timeout=0.5)
+        done, _ = await asyncio.wait([newcomer], timeout=2)
         newcomer.cancel()
         return bool(done)
 

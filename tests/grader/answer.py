@@ -29,8 +29,8 @@ from .sandbox import named_in
 # only that to exercise 09 may use what lessons 03 to 08 have built.
 _SOLUTIONS = {"solutions": ROOT / "solutions"}
 _ROBUST_CLIENT = {"robust_client": ROOT / "lessons" / "robust_client"}
-_LESSONS_03_TO_08 = {"__init__", "chat", "batch", "replies", "errors", "retry", "sse"}
-_LESSONS_03_TO_08 |= {"stream", "async_stream", "limits"}
+_LESSONS_03_TO_08 = {"__init__", "keys", "chat", "batch", "replies", "errors", "retry"}
+_LESSONS_03_TO_08 |= {"sse", "stream", "async_stream", "limits"}
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 _MARKERS = re.compile(r"(?m)^(<{7}|={7}|>{7})(?: |$)")
 # Cells in another language.

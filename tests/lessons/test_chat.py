@@ -232,5 +232,5 @@ def test_odd_list_of_models(trouble: Fault, server: MockServer) -> None:
     """A 200 that lists no models is a ValueError with the beginning of the reply."""
     server.script(trouble)
     client = open_client(server)
-    with client, pytest.raises(ValueError, match="no models in this reply"):
+    with client, pytest.raises(ValueError, match="no models in "):
         client.get_models()

@@ -24,9 +24,12 @@ from robust_client.limits import APIClientWithRateLimit, RateLimiter
 from robust_client.retry import RobustAPIClient, RobustAsyncClient, retry_on_error
 from robust_client.stream import IncompleteStreamError, StreamingAPIClient
 
+KEY = "sk-not-a-real-key-000"  # which stands in no other text
 HELLO = [{"role": "user", "content": "Say hello"}]
 ANSWER = "Hello! 你好! 👋"
-SILENCE = 0.2  # seconds that a client waits for data, and to connect
+PATIENCE = 5.0  # seconds that a client waits for data, and to connect
+# Less where none comes. (The head of a reply comes before the silence in its body.)
+LESS_PATIENCE = {"silence": 0.1, "silence in the body": 0.5, "timeout to connect": 0.1}
 Account = tuple[str, str, str]
 
 
@@ -81,12 +84,16 @@ class Clients:
         self._runner, self._clients = asyncio.Runner(), {}
         for way in ways or WAYS:
             client_class, options, _ = WAYS[way]
-            client = client_class(*account, **options)
+            self._clients[way] = client_class(*account, **options)
+        self.wait_for(PATIENCE)
+
+    def wait_for(self, seconds: float) -> None:
+        """Set how long all clients wait for data, and to connect."""
+        for client in self._clients.values():
             if hasattr(client, "http"):
-                client.http.timeout = httpx.Timeout(SILENCE)
+                client.http.timeout = httpx.Timeout(seconds)
             else:
-                client.timeout = SILENCE
-            self._clients[way] = client
+                client.timeout = seconds
 
     def call(self, way: str) -> str:
         """Call in one way, and return the text of the answer."""
@@ -181,6 +188,11 @@ FAILURES: dict[str, tuple[fault.Fault, Seen, Seen | None]] = {
     ),
     "400": (fault.status(400), refused("BadRequestError", 400), None),
     "401": (fault.status(401), refused("AuthenticationError", 401), None),
+    "401 that repeats the key": (
+        fault.status(401, body={"error": {"message": f"{KEY} is no key"}}),
+        Seen("AuthenticationError", False, 401, words="… is no key"),
+        None,
+    ),
     "403": (fault.status(403), refused("PermissionDeniedError", 403), None),
     "404": (fault.status(404), refused("NotFoundError", 404), None),
     "408": (fault.status(408), refused("APITimeoutError", 408, True), None),
@@ -300,7 +312,7 @@ def account(server: MockServer) -> Account:
 @pytest.fixture(scope="module")
 def all_clients() -> Iterator[tuple[MockServer, Clients]]:
     """One server, and the clients of all ways."""
-    with MockServer() as server:
+    with MockServer(api_key=KEY) as server:
         clients = Clients(account_of(server))
         yield server, clients
         clients.close()
@@ -317,6 +329,7 @@ def test_failure(name: str, all_clients: tuple[MockServer, Clients]) -> None:
     """A failure is the same error in every way to call."""
     server, clients = all_clients
     trouble, everywhere, in_streams = FAILURES[name]
+    clients.wait_for(LESS_PATIENCE.get(name, PATIENCE))
     for way in WAYS:
         server.script(trouble)
         is_other = "stream" in way and in_streams
@@ -330,6 +343,7 @@ def test_failure_of_a_stream(
     """A failure that only a stream can have is the same error in all three streams."""
     server, clients = all_clients
     trouble, wanted = STREAM_FAILURES[name]
+    clients.wait_for(PATIENCE)
     for way in (way for way in WAYS if "stream" in way):
         server.script(trouble)
         check(way, clients.failure(way), wanted)
@@ -399,6 +413,7 @@ def test_server_that_is_not_reached(name: str) -> None:
     place, wanted = UNREACHED[name]
     with place() as base_url:
         clients = Clients(("a-key", base_url, "mock-small"))
+        clients.wait_for(LESS_PATIENCE.get(name, PATIENCE))
         for way in WAYS:
             check(way, clients.failure(way), wanted)
         clients.close()

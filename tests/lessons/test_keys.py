@@ -10,11 +10,9 @@ import pytest
 from httpx_aiohttp import AiohttpTransport
 from mock_server import MockServer, fault
 from robust_client.batch import AsyncOpenAIClient, BatchError
-from robust_client.chat import OpenAIClient
+from robust_client.chat import OpenAIClient, read_answer
 
-from tests.lessons.test_failures import WAYS, Clients, account_of
-
-KEY = "sk-not-a-real-key-000"
+from tests.lessons.test_failures import KEY, WAYS, Clients, account_of
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +79,25 @@ def test_redirect_is_not_followed(
     assert (len(keyed.records), server.records) == (1, [])
 
 
+# Replies that repeat the key; the start that an error shows may end in half of it.
+WORDS = {"error": {"message": f"invalid token {KEY}"}}
+PAGE = f"<p>{'-' * 180}{KEY}</p>"
+EVENT = f"data: {'-' * 45}{KEY}\n\n"
+STREAM = {"Content-Type": "text/event-stream"}
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     "trouble",
-    [fault.drop("rst"), fault.garbage(), fault.status(401), fault.cut(after_bytes=9)],
+    [
+        fault.drop("rst"),
+        fault.garbage(),
+        fault.status(401),
+        fault.cut(after_bytes=9),
+        pytest.param(fault.status(403, body=WORDS), id="repeated in the words"),
+        pytest.param(fault.status(502, body=PAGE), id="repeated in a page"),
+        pytest.param(fault.status(200, body=EVENT, headers=STREAM), id="in an event"),
+    ],
     ids=str,
 )
 def test_errors_do_not_show_the_key(
@@ -94,7 +107,25 @@ def test_errors_do_not_show_the_key(
     keyed.script(trouble)
     with pytest.raises(Exception) as raised:
         clients.call(way)
-    assert KEY not in all_said(raised.value)
+    assert KEY[:9] not in all_said(raised.value)
+
+
+UNREADABLE = {"choices": [{}], "data": [{}], "seen": "-" * 150 + KEY}
+HALF = {"message": {"content": KEY}, "finish_reason": "length"}
+
+
+@pytest.mark.parametrize("body", [UNREADABLE, {"choices": [HALF]}], ids=["no", "half"])
+def test_unreadable_answers_do_not_show_the_key(body: Any, keyed: MockServer) -> None:
+    """An answer that cannot be read, or half of one, may repeat the key as well."""
+    keyed.on().reply(fault.status(200, body=body))
+    with OpenAIClient(*account_of(keyed)) as client:
+        for read in (
+            lambda: read_answer(client.chat_completion([])),
+            client.get_models,
+        ):
+            with pytest.raises(ValueError) as raised:
+                read()
+            assert KEY[:9] not in all_said(raised.value)
 
 
 @pytest.mark.parametrize("trouble", [fault.garbage(), fault.drop("fin")], ids=str)

@@ -37,7 +37,7 @@ from mock_server import MockServer, fault
 from robust_client import limits
 
 from tests.lesson_files import ROOT, load
-from tests.lessons.test_failures import unknown_certificate
+from tests.lessons.test_failures import KEY, unknown_certificate
 from tests.lessons.test_keys import all_said
 
 SOLUTIONS = sorted((ROOT / "solutions").glob("[0-9][0-9]_*.py"))
@@ -180,6 +180,56 @@ def test_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     with pytest.raises(ValueError, match="set OPENAI_BASE_URL"):
         client.ChatClient(api_key="test")
+
+
+# --- 02 to 09: a key that the server repeats ------------------------------------------
+
+
+async def send_of_09(server: MockServer) -> None:
+    """Send one request with what the reference of exercise 09 sends with."""
+    provider = batch.Provider(server.base_url, KEY, "mock-small")
+    async with httpx.AsyncClient() as http:
+        await batch.send(http, provider, "job-1", "Hello")
+
+
+# How the references that hold a key call a server; 04 has its own test.
+CALLS_WITH_A_KEY: dict[str, Callable[[MockServer], object]] = {
+    "02": lambda server: methods.AgentsAPI(server.url, KEY).list(),
+    "03": lambda server: client.ChatClient(KEY, server.base_url, "m").ask("Hello"),
+    "03, models": lambda server: client.ChatClient(KEY, server.base_url).models(),
+    "07": lambda server: list(
+        sse.stream_chat([], base_url=server.base_url, api_key=KEY, model="m")
+    ),
+    "09": lambda server: asyncio.run(send_of_09(server)),
+}
+MANY = KEY * 60  # wherever an error shortens this, it shows a key or a part of one
+REPEATS = {
+    "words": fault.status(401, body={"message": f"invalid token {KEY}"}),
+    "page": fault.status(502, body=f"<p>{MANY}</p>"),
+    "answer": fault.status(200, body={"error": f"invalid token {KEY}"}),
+    "event": fault.status(
+        200, body=f"data: {MANY}\n\n", headers={"Content-Type": "text/event-stream"}
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "trouble"),
+    [
+        (name, trouble)
+        for name in CALLS_WITH_A_KEY
+        for trouble in REPEATS
+        if name != "02" or trouble in ("words", "page")  # a 200 is no refusal there
+    ],
+)
+def test_no_key_that_the_server_repeats(
+    name: str, trouble: str, server: MockServer
+) -> None:
+    """An error with the server's words shows no key, even if the server repeats it."""
+    server.on().reply(REPEATS[trouble])
+    with pytest.raises(Exception) as raised:
+        CALLS_WITH_A_KEY[name](server)
+    assert KEY[:9] not in all_said(raised.value)
 
 
 # --- 04: any number of prompts --------------------------------------------------------

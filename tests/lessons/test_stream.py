@@ -480,7 +480,7 @@ def test_a_stream_is_never_repeated_after_its_first_text(
     is not sent again.
     """
     server.script(trouble)
-    timeout = 0.3 if str(trouble).startswith("stall") else 5.0
+    timeout = 1.0 if str(trouble).startswith("stall") else 5.0
     with pytest.raises(APIError) as caught:
         kind(server, timeout, retry=AT_ONCE).read()
     error = caught.value

@@ -352,8 +352,8 @@ def test_html_from_a_proxy(server: MockServer, client: OpenAI) -> None:
 
 def test_drip(server: MockServer, client: OpenAI) -> None:
     """A reply that drips for longer than the timeout succeeds."""
-    server.script(fault.drip(8, 0.07))
-    assert ask(client.with_options(timeout=0.3)).choices[0].message.content == ANSWER
+    server.script(fault.drip(8, 0.15))
+    assert ask(client.with_options(timeout=1.0)).choices[0].message.content == ANSWER
 
 
 # --- retries --------------------------------------------------------------------------

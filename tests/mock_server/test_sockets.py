@@ -153,7 +153,7 @@ def test_hang_says_nothing_until_the_client_leaves(server: MockServer) -> None:
     says so.
     """
     server.script(fault.hang())
-    assert wire.talk(server, GET, timeout=0.2) == (b"", "open")
+    assert wire.talk(server, GET, timeout=0.1) == (b"", "open")
     record = only_record(server)
     assert (record.end, record.status, record.sent) == ("client-gone", None, 0)
 
@@ -163,10 +163,10 @@ def test_stall_keeps_the_promise_of_more(server: MockServer) -> None:
     stays open.
     """
     server.script(fault.stall(after_events=1), BIG + fault.stall(after_events=0))
-    received, end = wire.talk(server, stream_request(server), timeout=0.3)
+    received, end = wire.talk(server, stream_request(server), timeout=1.0)
     found, is_whole = wire.chunks(wire.split_head(received)[2])
     assert (len(found), is_whole, end) == (2, False, "open")
-    received, end = wire.talk(server, GET, timeout=0.3)
+    received, end = wire.talk(server, GET, timeout=1.0)
     status, headers, body = wire.split_head(received)
     assert (status, headers["content-length"], body, end) == (200, "5000", b"", "open")
     assert [record.end for record in server.wait_for(2)] == [

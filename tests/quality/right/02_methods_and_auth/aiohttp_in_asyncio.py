@@ -29,6 +29,8 @@ class AgentsAPI:
                 ) as response,
             ):
                 text = await response.text()
+                if response.status >= 300:  # its words may repeat the token
+                    text = text.replace(token, "(token)")
                 if response.status in (401, 403):
                     raise PermissionError(text)
                 if response.status == 404 and path:

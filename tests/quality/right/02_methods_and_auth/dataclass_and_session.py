@@ -42,7 +42,8 @@ class AgentsAPI:
             if response.status_code == 404 and path != "/agents":
                 raise LookupError(str(error)) from error
             if response.status_code == 422:
-                raise ValueError(response.text) from error
+                said = response.text.replace(self.token, "[hidden]")
+                raise ValueError(said) from error
             raise
         return response
 

@@ -42,6 +42,7 @@ class AgentsAPI:
             return text
         if not number and reply.status == 404:
             raise RuntimeError(f"there is nothing at {path}")
+        text = text.replace(self.__token, "?")
         raise EXCEPTIONS.get(reply.status, RuntimeError)(f"{reply.status}: {text}")
 
     def create(self, name, status="active"):

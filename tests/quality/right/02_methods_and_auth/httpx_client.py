@@ -19,6 +19,7 @@ class AgentsAPI:
             raise ValueError("no token")
         if not token.isascii() or not token.isprintable():
             raise ValueError("a token is one line of ASCII")
+        self._token = token
         self.client = httpx.Client(base_url=base_url, auth=Bearer(token), timeout=5.0)
 
     def check(self, response, is_one=True):
@@ -28,7 +29,8 @@ class AgentsAPI:
             case 404 if is_one:
                 raise LookupError("there is no such agent")
             case 422:
-                raise ValueError(f"refused: {response.text}")
+                said = response.text.replace(self._token, "<token>")
+                raise ValueError(f"refused: {said}")
         response.raise_for_status()  # httpx counts a redirect as an error too
         return response.json()
 

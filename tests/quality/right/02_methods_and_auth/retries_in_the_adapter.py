@@ -20,12 +20,12 @@ POLICY = Retry(
 
 class Token(AuthBase):
     def __init__(self, text):
-        self._text = text.strip()
-        if not self._text or max(self._text) > "~" or min(self._text) < "!":
+        self.text = text.strip()
+        if not self.text or max(self.text) > "~" or min(self.text) < "!":
             raise ValueError("there is no token, or one that cannot be sent")
 
     def __call__(self, request):
-        request.headers["Authorization"] = "Bearer " + self._text
+        request.headers["Authorization"] = "Bearer " + self.text
         return request
 
 
@@ -43,12 +43,13 @@ class AgentsAPI:
         status = response.status_code
         if 200 <= status < 300:
             return response
+        said = response.text.replace(self._session.auth.text, "…")
         if status in (401, 403):
-            raise PermissionError(response.text)
+            raise PermissionError(said)
         if status == 404 and path:
             raise LookupError(f"there is nothing at {path}")
         if status == 422:
-            raise ValueError(response.text)
+            raise ValueError(said)
         raise requests.HTTPError(f"{status} {response.reason}", response=response)
 
     def create(self, name, status="active"):

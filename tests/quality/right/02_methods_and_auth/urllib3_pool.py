@@ -39,7 +39,8 @@ class AgentsAPI:
         if reply.status == 404 and url != self.agents:
             raise NoSuchAgent(url)
         if reply.status == 422:
-            raise ValueError("refused: " + reply.data.decode())
+            said = reply.data.decode().replace(self.__token, "")
+            raise ValueError("refused: " + said)
         if reply.status >= 300:
             raise OSError(f"{reply.status} {reply.reason}")
         return reply

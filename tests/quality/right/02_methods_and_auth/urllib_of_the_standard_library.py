@@ -23,8 +23,9 @@ class AgentsAPI:
         if not found:
             raise ValueError("no token, or none that can be sent")
         self.url = re.sub("/$", "", base_url) + "/agents"
+        self._token = found[1]
         self._headers = {
-            "Authorization": f"Bearer {found[1]}",
+            "Authorization": f"Bearer {self._token}",
             "Content-Type": "application/json",
         }
 
@@ -35,7 +36,7 @@ class AgentsAPI:
             with OPENER.open(request, timeout=10) as reply:
                 text = reply.read()
         except HTTPError as error:
-            text = error.read().decode()
+            text = error.read().decode().replace(self._token, "TOKEN")
             if error.code in (401, 403):
                 raise PermissionError(text) from error
             if error.code == 404 and path:

@@ -3,13 +3,6 @@
 import requests
 
 
-def message_of(response):
-    try:
-        return response.json()["message"]
-    except (ValueError, LookupError, TypeError):
-        return response.text[:200]
-
-
 class AgentsAPI:
     def __init__(self, base_url, token):
         token = (token or "").strip()
@@ -18,11 +11,19 @@ class AgentsAPI:
         if not token.isascii() or not token.isprintable():
             raise ValueError("this token cannot be sent")
         self.url = base_url.rstrip("/") + "/agents"
+        self._token = token
         self._headers = {"Authorization": f"Bearer {token}"}
 
     def _sign(self, request):  # where headers are given, ~/.netrc would win
         request.headers.update(self._headers)
         return request
+
+    def _message_of(self, response):
+        try:
+            message = response.json()["message"]
+        except (ValueError, LookupError, TypeError):
+            message = response.text
+        return message.replace(self._token, "***")[:200]
 
     def _send(self, method, path="", body=None):
         response = requests.request(
@@ -35,11 +36,11 @@ class AgentsAPI:
         )
         status = response.status_code
         if status in (401, 403):
-            raise PermissionError(response.text)
+            raise PermissionError(self._message_of(response))
         if status == 404 and path:
             raise LookupError(f"there is nothing at {path}")
         if status == 422:
-            raise ValueError(message_of(response))
+            raise ValueError(self._message_of(response))
         if not 200 <= status < 300:
             raise requests.HTTPError(f"status {status}", response=response)
         return response

@@ -60,7 +60,7 @@ class Batch:
         spent = db.execute("SELECT COALESCE(SUM(cost), 0) FROM jobs").fetchone()[0]
         self.left = budget - spent
         self.starts = deque()
-        self.failures, self.closed_until = 0, 0.0
+        self.failures, self.open_until = 0, 0.0
 
     async def wait_for_start(self):
         while True:
@@ -111,9 +111,9 @@ class Batch:
     def may_ask_first(self):
         if self.failures < PATIENCE:
             return True
-        if time.monotonic() < self.closed_until:
+        if time.monotonic() < self.open_until:
             return False
-        self.closed_until = time.monotonic() + PAUSE
+        self.open_until = time.monotonic() + PAUSE
         return True
 
     async def do(self, job, prompt):
@@ -125,7 +125,7 @@ class Batch:
                 return answer
             except Down:
                 self.failures += 1
-                self.closed_until = time.monotonic() + PAUSE
+                self.open_until = time.monotonic() + PAUSE
         return await self.pay(second, job, prompt)
 
 
