@@ -42,8 +42,13 @@ HARNESS = ("tests", "pytest", "_pytest", "pluggy", "lessons.course", "conftest")
 # What else a verdict rests on.
 _TRUSTED = (builtins, time, inspect, operator, threading, gc, os, sys, io)
 _TRUSTED += (contextlib, socket, struct, types)
-_MORE = ("json", "mock_server", "__main__")
+_JUDGING = ("tests", "lessons.course", "mock_server", "json", "pluggy", "__main__")
+_JUDGING += tuple(
+    f"_pytest.{name}"
+    for name in ("python", "runner", "reports", "nodes", "fixtures", "outcomes")
+)
 _CHANGING = ("excepthook", "unraisablehook", "test_")  # these change in every test
+_FIXED = 1 << 8  # Python's flag of a class whose attributes cannot be replaced
 _FRAMES = ("tb_frame", "gi_frame", "cr_frame", "ag_frame")
 _CODE = ("__code__", "__defaults__", "__kwdefaults__")
 _LOOKED = "looked into the variables of its callers"
@@ -231,10 +236,9 @@ def remember() -> tuple[Callable[[], bool], Callable[[], bool]]:
     """Return a function that says whether something was replaced since that a test
     rests on, and one that takes in whatever a verdict rests on.
     """
-    harness = [_modules_of(("tests",)), _modules_of((*HARNESS, *_MORE))]
     return (
-        _comparison([builtins, results, *harness[0]]),
-        _comparison([*_TRUSTED, *harness[1]]),
+        _comparison([builtins, results, *_modules_of(("tests",))]),
+        _comparison([*_TRUSTED, *_modules_of(_JUDGING)]),
     )
 
 
@@ -278,7 +282,7 @@ def _functions(modules: Iterable[types.ModuleType]) -> Iterator[tuple[Any, str, 
                 continue
             yield vars(module), name, value
             is_own = getattr(value, "__module__", None) == module.__name__
-            if isinstance(value, type) and is_own:
+            if isinstance(value, type) and is_own and not value.__flags__ & _FIXED:
                 for inner, function in list(vars(value).items()):
                     if callable(function) or isinstance(function, property):
                         yield vars(value), inner, function

@@ -307,7 +307,6 @@ def _warm_up() -> None:
         async with aiohttp.ClientSession() as session, session.get(url) as reply:
             await reply.json()
 
-    "".encode("utf-8-sig")  # a notebook needs it, when files cannot be reached any more
     with _REAL() as server:
         url = f"{server.url}/users/python"
         for _ in range(2):
