@@ -23,6 +23,7 @@ from lessons.course.results import Result
 
 from . import isolation, wire
 from .course import Course
+from .files import without_controls
 from .guard import TAMPERED
 from .servers import Servers
 
@@ -433,10 +434,17 @@ def _understood(finding: Finding, verdict: dict[str, Any], name: str) -> Finding
 
 
 def _clean(result: Result) -> Result:
-    """Return a result with texts where there must be texts, none of them long."""
+    """Return a result with texts where there must be texts, none of them long, and
+    nothing in them but what can be seen.
+    """
     texts = {
-        name: str(getattr(result, name))[:4000]
+        name: _shown(getattr(result, name), 4000)
         for name in ("did", "saw", "expected", "line", "hint", "kind", "printed")
     }
-    notes = tuple(str(note)[:1000] for note in result.notes[:20])
+    notes = tuple(_shown(note, 1000) for note in result.notes[:20])
     return result._replace(**texts, notes=notes)
+
+
+def _shown(text: Any, most: int) -> str:
+    lines = str(text)[:most].expandtabs(4).split("\n")
+    return "\n".join(map(without_controls, lines))
