@@ -147,14 +147,18 @@ def test_a_word_on_every_file(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_no_text(tmp_path: Path) -> None:
-    """A file that no program can name is listed all the same."""
+    """A file that no program can name, or that would move the cursor of a terminal, is
+    listed all the same.
+    """
     source = put(tmp_path, f"ada/{FIVE}")
     try:
-        with open(os.fsencode(source) + b"/ada/\xff.txt", "wb"):
-            pass
+        for name in (b"\xff.txt", b"\x1b[2J.txt"):
+            with open(os.fsencode(source) + b"/ada/" + name, "wb"):
+                pass
     except OSError:
         pytest.skip("this system has no such names")
-    assert [fate.file for fate in find(source).fates] == [f"ada/{FIVE}", "ada/?.txt"]
+    names = [fate.file for fate in find(source).fates]
+    assert names == [f"ada/{FIVE}", "ada/?.txt", "ada/?[2J.txt"]
 
 
 def test_a_student_in_two_places(tmp_path: Path) -> None:

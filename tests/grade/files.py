@@ -22,6 +22,8 @@ LEFT_BEHIND = {
     *(".git", ".venv", "venv", "node_modules", "__pycache__", "__MACOSX"),
     *(".ipynb_checkpoints", ".pytest_cache", ".ruff_cache", ".idea", ".vscode"),
 }
+# What moves the cursor of a terminal, or turns the direction of a text.
+_CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _WANTED = re.compile(r".*\.(?:py|ipynb|yml)(?:\.txt)?", re.IGNORECASE)
 
 
@@ -76,7 +78,8 @@ class _Finder:
         """Yield the files of a folder; links are not followed."""
         for path in sorted(folder.iterdir()):
             # Linux has names that are no text.
-            here = (*parts, path.name.encode("utf-8", "replace").decode("utf-8"))
+            name = path.name.encode("utf-8", "replace").decode("utf-8")
+            here = (*parts, without_controls(name))
             if path.is_symlink():
                 yield File(here, note="a link is not followed")
             elif path.name in LEFT_BEHIND:
@@ -126,12 +129,13 @@ class _Finder:
         parts: tuple[str, ...],
         depth: int,
     ) -> Iterator[File]:
-        number, inside = self._number(), member.filename.replace("\\", "/")
+        inside = without_controls(member.filename).replace("\\", "/")
+        number = self._number()
         names = PurePosixPath(inside).parts
         if inside.startswith("/") or ".." in names or re.match("[a-zA-Z]:", inside):
             raise Mistake(
                 f"{'/'.join(shown)} has a path that leads outside of it: "
-                f"{member.filename}; ask for a zip of the answers alone"
+                f"{inside}; ask for a zip of the answers alone"
             )
         here = (*parts, *names)
         left = [place for place, name in enumerate(names) if name in LEFT_BEHIND]
@@ -154,6 +158,11 @@ class _Finder:
                 yield from self.unpack(target, here, here, depth + 1)
             else:
                 yield File(here, target)
+
+
+def without_controls(text: str) -> str:
+    """Return a text that only shows what it says, on a terminal and on a page."""
+    return _CONTROLS.sub("?", text)
 
 
 def too_large() -> str:

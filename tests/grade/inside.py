@@ -16,6 +16,7 @@ The judge (judge.py) is at the other end of every channel.
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import gc
 import importlib
 import os
@@ -27,6 +28,7 @@ import tempfile
 import threading
 import time
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,7 @@ mock_server.MockServer = remote.RemoteServer
 from lessons.course import submission  # noqa: E402
 from tests.grader import plugin, sandbox, steps  # noqa: E402
 
-from .guard import Watch  # noqa: E402
+from . import guard  # noqa: E402
 
 CONTROL = "test_control"  # the names of control tests begin so
 _SWEEPS = 50
@@ -56,8 +58,6 @@ class Service:
 
     def __init__(self, judge: socket.socket, settings: dict[str, Any]) -> None:
         self.judge, self.settings = judge, settings
-        self.watch: Watch
-        self._pace = 1.0  # the part of its time that a test is given
 
     def pytest_addoption(self, parser: pytest.Parser) -> None:
         """Add --submission."""
@@ -72,10 +72,10 @@ class Service:
         """Serve answers, in place of running the tests on one, and end."""
         mock_server.MockServer = _REAL  # for the hand-ins
         _warm_up()
-        sandbox.run_limited = self._watched(sandbox.run_limited)
-        self.watch = Watch(_trusted_folders(), sandbox._doomed.__contains__)
-        for item in session.items:
-            self.watch.remember(item.module)
+        steps.log.__class__ = _LogWithWatch
+        sandbox.run_limited = _watched(sandbox.run_limited)
+        known = _trusted_folders(), sandbox._doomed.__contains__, *guard.remember()
+        listen = functools.partial(guard.listen, *known)
         if self.settings["reopen"]:
             confine.keep_python_readable(self.settings["reopen"])
         tests = [_describe(item) for item in session.items]
@@ -89,14 +89,18 @@ class Service:
                 with contextlib.suppress(Exception):
                     importlib.import_module(name)
             if not os.fork():
-                _run_and_end(self._serve_answer, session, order, files[0])
+                _run_and_end(self._serve_answer, session, order, files[0], listen)
             os.close(files[0])
         os._exit(0)  # all that pytest would still do is for its own reports
 
     # --- the process of an answer ---
 
     def _serve_answer(
-        self, session: pytest.Session, order: dict[str, Any], channel: int
+        self,
+        session: pytest.Session,
+        order: dict[str, Any],
+        channel: int,
+        listen: Callable[[], list[str]],
     ) -> None:
         """Serve the tests of one answer until the judge closes the channel."""
         self.judge.close()
@@ -120,7 +124,7 @@ class Service:
             child = os.fork()
             if not child:
                 judge.close()
-                self._run_tests(session, order, line, hello["key"])
+                self._run_tests(session, order, line, hello, listen)
             os.close(line)
             status = _wait(child, judge)
             left = self._sweep(child)
@@ -150,17 +154,22 @@ class Service:
     # --- the process of the tests ---
 
     def _run_tests(
-        self, session: pytest.Session, order: dict[str, Any], line: int, key: str
+        self,
+        session: pytest.Session,
+        order: dict[str, Any],
+        line: int,
+        hello: dict[str, str],
+        listen: Callable[[], list[str]],
     ) -> None:
         """Run the tests that the judge names, tell it the verdicts, and end."""
         config, items, folder = session.config, session.items[:], Path(order["folder"])
-        self._pace = order["pace"]
         self._confine(folder)
         scratch = str(folder / "scratch")
         os.environ.update(HOME=scratch, TMPDIR=scratch)
         tempfile.tempdir = scratch
         os.chdir(scratch)
-        remote.line.open(socket.socket(fileno=line), key)
+        remote.line.open(socket.socket(fileno=line), hello["key"])
+        secret = hello["secret"]  # of this function alone: no object has it
         capture = config.pluginmanager.get_plugin("capturemanager")
         capture.stop_global_capturing()
         capture.start_global_capturing()
@@ -170,33 +179,17 @@ class Service:
         )
         for item in items:
             vars(item.module).pop(item.originalname, None)
-        steps.log.__class__ = _log_watched_by(self.watch)
-        self.watch.install()
+        _Pace.part = order["pace"]
+        found = listen()
+        run_test, ask, audit = _run_test, remote.line.ask, sys.audit
         status = 1
-        while (test := remote.line.ask("next"))["test"] is not None:
-            status = self._run_test(session, items[test["test"]], test)
-            if self.watch.found or threading.active_count() > 1:
+        while (test := ask("next", secret=secret))["test"] is not None:
+            verdict = run_test(session, items[test["test"]], test)
+            audit(guard.OVER)  # ends this process if something was replaced
+            status = ask("verdict", secret=secret, tampered=found, **verdict)
+            if found or threading.active_count() > 1:
                 break  # the next test begins in a fresh process
         os._exit(status)
-
-    def _run_test(
-        self, session: pytest.Session, item: Any, test: dict[str, Any]
-    ) -> int:
-        """Run one test; return how to end if it is the last one."""
-        config = session.config
-        grading = config.pluginmanager.get_plugin("grading")
-        stem = plugin.exercise_of(item.path)
-        grading.stopped[stem], grading.passed[stem] = test["stopped"], test["passed"]
-        _disguise(item, test["name"])
-        session.items[:] = [item]
-        report = _Report()
-        config.pluginmanager.register(report)
-        config.hook.pytest_runtest_protocol(item=item, nextitem=None)
-        config.pluginmanager.unregister(report)
-        self.watch.compare(item.module)
-        found = {"result": report.result, "passed": report.has_passed}
-        found["final"] = stem in grading.final
-        return remote.line.ask("verdict", tampered=self.watch.found, **found)
 
     def _confine(self, folder: Path) -> None:
         level, uid = self.settings["level"], self.settings["uid"]
@@ -210,14 +203,46 @@ class Service:
         if level == "user":  # now, since another user may not reach all these folders
             confine.become(uid)
 
-    def _watched(self, run_limited: Any) -> Any:
-        """Return run_limited so that it watches the hand-in meanwhile."""
 
-        def run(function: Any, seconds: float, *more: Any) -> Any:
-            with self.watch.hand_in_runs():
-                return run_limited(function, seconds * self._pace, *more)
+def _run_test(
+    session: pytest.Session, item: Any, test: dict[str, Any]
+) -> dict[str, Any]:
+    """Run one test; return what it found."""
+    config = session.config
+    grading = config.pluginmanager.get_plugin("grading")
+    stem = plugin.exercise_of(item.path)
+    grading.stopped[stem], grading.passed[stem] = test["stopped"], test["passed"]
+    _disguise(item, test["name"])
+    session.items[:] = [item]
+    report = _Report()
+    config.pluginmanager.register(report)
+    config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+    config.pluginmanager.unregister(report)
+    is_final = stem in grading.final
+    return {"result": report.result, "passed": report.has_passed, "final": is_final}
 
-        return run
+
+class _Pace:
+    """part: how much of its time a test is given."""
+
+    part = 1.0
+
+
+def _watched(run_limited: Any) -> Any:
+    """Return run_limited so that a hand-in is watched meanwhile."""
+    hidden = guard.hidden_modules()
+
+    def run(function: Any, seconds: float, *more: Any) -> Any:
+        def watched() -> None:
+            try:
+                function()
+            finally:
+                sys.audit(guard.RETURNED)
+
+        with guard.hand_in_runs(hidden):
+            return run_limited(watched, seconds * _Pace.part, *more)
+
+    return run
 
 
 class _Report:
@@ -238,20 +263,17 @@ class _Report:
             self.result = result.to_json()
 
 
-def _log_watched_by(watch: Watch) -> type[steps.Log]:
-    """Return a class of logs that shows every returned value to a watch."""
+class _LogWithWatch(steps.Log):
+    """Shows every value that was returned to the guard."""
 
-    class Log(steps.Log):
-        @property
-        def value(self) -> Any:
-            return self._value
+    @property
+    def value(self) -> Any:
+        return self._value
 
-        @value.setter
-        def value(self, value: Any) -> None:
-            self._value = value
-            watch.look_at(value)
-
-    return Log
+    @value.setter
+    def value(self, value: Any) -> None:
+        self._value = value
+        sys.audit(guard.VALUE, value)
 
 
 def _describe(item: Any) -> dict[str, Any]:
@@ -285,7 +307,6 @@ def _warm_up() -> None:
         async with aiohttp.ClientSession() as session, session.get(url) as reply:
             await reply.json()
 
-    "".encode("utf-8-sig")  # a notebook needs it, when files cannot be reached any more
     with _REAL() as server:
         url = f"{server.url}/users/python"
         for _ in range(2):
@@ -376,6 +397,8 @@ def main() -> None:
     arguments += ["--rootdir", str(plugin.ROOT), "-p", "no:cacheprovider"]
     # It tidies up the memory after every test, which takes long.
     arguments += ["-p", "no:unraisableexception"]
+    # These keep what leads to all of pytest where every program can find it.
+    arguments += ["--assert=plain", "-p", "no:debugging", "-p", "no:threadexception"]
     pytest.main(arguments, plugins=[Service(judge, settings)])
 
 

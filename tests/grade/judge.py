@@ -23,6 +23,8 @@ from lessons.course.results import Result
 
 from . import isolation, wire
 from .course import Course
+from .files import without_controls
+from .guard import TAMPERED
 from .servers import Servers
 
 READY = 60.0  # seconds until a sandbox must have loaded the tests
@@ -288,7 +290,7 @@ class _Examination:
         hearing = _Hearing(ours, self)
         try:
             with theirs:
-                hello = {"key": hearing.key}
+                hello = {"key": hearing.key, "secret": hearing.secret}
                 wire.send(self._process.channel, hello, [theirs.fileno()])
             end = self._wait(hearing)
         except OSError:
@@ -331,14 +333,14 @@ def _is_fooled(test: PlannedTest, finding: Finding) -> bool:
 class _Hearing:
     """What one process of tests says.
 
-    key: what the process has to say in its next message. deadline: when it must have
-        come on, as time.monotonic counts.
+    key: what the process has to say in its next message. secret: what it has to say
+        with a verdict. deadline: when it must have come on, as time.monotonic counts.
     """
 
     def __init__(self, channel: socket.socket, examination: _Examination) -> None:
         channel.settimeout(2.0)  # for the rest of a message that has begun
         self.channel, self._examination = channel, examination
-        self.key = secrets.token_hex(16)
+        self.key, self.secret = secrets.token_hex(16), secrets.token_hex(16)
         self.deadline = time.monotonic() + _OPENING
         self.was_killed = False
         self._test: PlannedTest | None = None  # the one that runs
@@ -372,6 +374,8 @@ class _Hearing:
     def _answer(self, order: dict[str, Any], files: list[int]) -> dict[str, Any]:
         if order["do"] not in ("next", "verdict"):
             return self._servers.answer(order, files)
+        if order["secret"] != self.secret:
+            raise wire.Broken("another secret")
         self.key = secrets.token_hex(16)
         if order["do"] == "verdict":
             self._tampered += [str(one)[:200] for one in order["tampered"]][:9]
@@ -388,8 +392,10 @@ class _Hearing:
 
     def close(self, end: dict[str, Any] | None) -> None:
         """Hear that the process has ended so; None if it had to be given up."""
-        is_in_order = end is not None and end["status"] == self._status
-        self._conclude(is_in_order, bool(end and end["left"]))
+        status = end["status"] if end else None
+        if status == TAMPERED:
+            self._tampered.append("it replaced a function that the tests use")
+        self._conclude(status == self._status, bool(end and end["left"]))
 
     def _conclude(self, is_in_order: bool, has_left: bool = False) -> None:
         """Let the examination keep what came of the test that ran.
@@ -428,10 +434,17 @@ def _understood(finding: Finding, verdict: dict[str, Any], name: str) -> Finding
 
 
 def _clean(result: Result) -> Result:
-    """Return a result with texts where there must be texts, none of them long."""
+    """Return a result with texts where there must be texts, none of them long, and
+    nothing in them but what can be seen.
+    """
     texts = {
-        name: str(getattr(result, name))[:4000]
+        name: _shown(getattr(result, name), 4000)
         for name in ("did", "saw", "expected", "line", "hint", "kind", "printed")
     }
-    notes = tuple(str(note)[:1000] for note in result.notes[:20])
+    notes = tuple(_shown(note, 1000) for note in result.notes[:20])
     return result._replace(**texts, notes=notes)
+
+
+def _shown(text: Any, most: int) -> str:
+    lines = str(text)[:most].expandtabs(4).split("\n")
+    return "\n".join(map(without_controls, lines))

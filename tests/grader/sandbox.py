@@ -149,7 +149,10 @@ def run_limited(
             raised.append(error)
 
     before = set(threading.enumerate())
-    thread = threading.Thread(target=target, name="answer", daemon=True)
+    # A thread keeps what it was given where the answer can find it: an empty list.
+    thread = threading.Thread(
+        target=_call_last, args=([target],), name="answer", daemon=True
+    )
     # A module that was imported before would be had without opening its file.
     hidden = {
         name: sys.modules.pop(name)
@@ -172,6 +175,11 @@ def run_limited(
         _Guard.is_on = False
         sys.modules.update(hidden)
     return Outcome(raised[0] if raised else None, _Guard.tried)
+
+
+def _call_last(functions: list[Callable[[], None]]) -> None:
+    """Call the last of some functions, which is not in the list any more then."""
+    functions.pop()()
 
 
 # --- where it was ---

@@ -20,7 +20,7 @@ from lessons.course.exercises import Mistake, find_exercise, find_exercises
 from lessons.course.results import Result, score
 from tests.class_grading.make_class import notebook
 from tests.grade import engine as engine_module
-from tests.grade import isolation, likeness, selftest, wire
+from tests.grade import isolation, judge, likeness, selftest, wire
 from tests.grade.course import Course
 from tests.grade.engine import Engine
 from tests.grade.judge import Finding, PlannedTest
@@ -222,6 +222,18 @@ def test_verdict(name: str) -> None:
         ("01_a", "It works.", kind)
     ]
     assert len(looks) == bool(look) and all(look in one for one in looks), looks
+
+
+def test_texts_that_only_show() -> None:
+    """What a hand-in says cannot move the cursor of the instructor's terminal, or turn
+    its text around; lines, umlauts and emoji stay.
+    """
+    said = Result(
+        saw="\x1b[2J\x1b[31m20 of 20\u202e", printed="a\tb\n中 ü 👩‍🔬\r\x9b1A"
+    )
+    cleaned = judge._clean(said)
+    assert cleaned.saw == "?[2J?[31m20 of 20?"
+    assert cleaned.printed == "a   b\n中 ü 👩‍🔬??1A"
 
 
 def test_broken_messages() -> None:
