@@ -120,10 +120,11 @@ def server(request: pytest.FixtureRequest) -> Iterator[MockServer]:
 
 @pytest.fixture(autouse=True)
 def environment(server: MockServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment of an answer: the server of this test, and no proxy."""
+    """The environment of an answer: the server of this test, no proxy, no debugger."""
     values = (server.api_key, server.base_url, "mock-small")
     for name, value in zip(SETTINGS, values, strict=True):
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PYTHONBREAKPOINT", "0")  # nobody is there to type at a prompt
     for name in list(os.environ):
         if name.lower().endswith("_proxy") and name.lower() != "no_proxy":
             monkeypatch.delenv(name)

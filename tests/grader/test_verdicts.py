@@ -443,6 +443,11 @@ CASES: dict[str, tuple[str | bytes, str, list[str]]] = {
         PLAIN,
         [],
     ),
+    "breakpoint": (
+        "def double(n):\n    breakpoint()\n    return 2 * n\n",
+        PLAIN,
+        [],
+    ),
     "prints": (
         ("print('hello')\n") + GOOD,
         PLAIN,
