@@ -105,7 +105,7 @@ async def wait_in_async(line: WaitingLine) -> None:
     with stand_in(line, wake) as place:
         await turn.wait()
         while wait := line.start(place):
-            await asyncio.sleep(wait - 0.001)  # its timers end up to 1 ms late
+            await asyncio.sleep(wait)
 
 
 class RateLimiter:
