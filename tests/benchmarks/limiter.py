@@ -39,8 +39,8 @@ from tests.lesson_files import load
 
 WORKERS, PERIODS = 8, 5
 LIMITS = (10, 50, 200)
-# Milliseconds, with 50 calls in a period: a timer of an event loop ends up to 1 ms late,
-# and each period waits for one.
+# Milliseconds, with 50 calls in a period: a timer of an event loop ends up to 1 ms
+# late, and each period waits for one.
 LATEST = 10.0
 
 
