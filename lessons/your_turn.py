@@ -22,34 +22,41 @@ def check(function: Callable[..., Any], *cases: Case) -> Any:
     if inspect.iscoroutinefunction(function):
         return _check_async(function, cases)
     outcomes: list[Outcome] = []
+    calls = _write_calls(function, cases)
     for arguments, _ in cases:
         try:
             outcomes.append(("gave", function(*arguments)))
         except Exception as error:
             outcomes.append(("raised", error))
-    _report(function, cases, outcomes)
+    _report(calls, cases, outcomes)
     return None
 
 
 async def _check_async(function: Callable[..., Any], cases: tuple[Case, ...]) -> None:
     outcomes: list[Outcome] = []
+    calls = _write_calls(function, cases)
     for arguments, _ in cases:
         try:
             outcomes.append(("gave", await function(*arguments)))
         except Exception as error:
             outcomes.append(("raised", error))
-    _report(function, cases, outcomes)
+    _report(calls, cases, outcomes)
 
 
-def _report(
-    function: Callable[..., Any], cases: tuple[Case, ...], outcomes: list[Outcome]
-) -> None:
-    for (arguments, wanted), (did, result) in zip(cases, outcomes, strict=True):
+def _write_calls(function: Callable[..., Any], cases: tuple[Case, ...]) -> list[str]:
+    """Return each call as text, before the function can change its arguments."""
+    return [
+        f"{function.__name__}({', '.join(map(repr, arguments))})"
+        for arguments, _ in cases
+    ]
+
+
+def _report(calls: list[str], cases: tuple[Case, ...], outcomes: list[Outcome]) -> None:
+    for call, (_, wanted), (did, result) in zip(calls, cases, outcomes, strict=True):
         is_error = isinstance(wanted, type) and issubclass(wanted, Exception)
         is_alike = type(result) is wanted if is_error else _is_equal(result, wanted)
         if is_alike and did == ("raised" if is_error else "gave"):
             continue
-        call = f"{function.__name__}({', '.join(map(repr, arguments))})"
         should = f"raise {wanted.__name__}" if is_error else f"give {wanted!r}"
         print(f"not yet: {call} {did} {result!r}\n         and should {should}")
         return

@@ -64,8 +64,9 @@ class RateLimiter:
     def acquire(self, n: int = 1) -> None:
         """Wait until a call may start, and count it as started.
 
-        No lock is held during the wait. A thread that is interrupted in it, as by
-        Ctrl-C, leaves the line, and no call is counted.
+        Python may change threads between any two lines. No lock is held during the
+        wait. A thread that is interrupted in it, as by Ctrl-C, leaves the line, and no
+        call is counted.
         n: for how many calls this one counts; see the end of this class.
         """
         turn = threading.Event()

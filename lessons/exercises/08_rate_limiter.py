@@ -30,14 +30,15 @@ class RateLimiter:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        # TODO 1
+        # TODO 1, and acquire below
         raise NotImplementedError("08_rate_limiter: write RateLimiter.__init__")
 
     def acquire(self, n: int = 1) -> None:
         """Wait until a call may start, and count it as started.
 
-        No lock is held during the wait. A thread that is interrupted in it, as by
-        Ctrl-C, leaves the line, and no call is counted.
+        Python may change threads between any two lines. No lock is held during the
+        wait. A thread that is interrupted in it, as by Ctrl-C, leaves the line, and no
+        call is counted.
         n: for how many calls this one counts; see the end of this class.
         """
         raise NotImplementedError("08_rate_limiter: write acquire")

@@ -4,13 +4,17 @@ further, calls that weigh more.
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import itertools
 import random
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from types import CodeType, FrameType
 from typing import Any
 
 import pytest
@@ -22,6 +26,9 @@ from tests.grader.steps import call, expect, expect_raises, log, run_async
 # seconds that a start may be late on a clock of the test's own, for those who look at
 # it in small steps
 LATE = 0.05
+
+# seconds that a thread stands still between two lines, so that another can come
+STANDSTILL = 0.005
 
 
 class Clock:
@@ -71,8 +78,8 @@ def on(answer: Any, clock: Any, max_calls: int, period: float) -> Any:
     """
     if isinstance(clock, Clock):
         step = (
-            "other = RateLimiter(1, 0.02, clock=clock, sleep=clock.sleep); "
-            "other.acquire(); other.acquire()"
+            "unrelated = RateLimiter(1, 0.02, clock=clock, sleep=clock.sleep); "
+            "unrelated.acquire(); unrelated.acquire()"
         )
         probe, began = Clock(), time.monotonic()
         other = answer.RateLimiter(1, 0.02, clock=probe, sleep=probe.sleep)
@@ -125,31 +132,31 @@ def never_too_many(
         )
 
 
-def in_threads(functions: list[Callable[[], object]], limit: float = 3.0) -> None:
-    """Run functions in a thread each, and raise what they raise."""
-    problems: list[BaseException] = []
+def in_background(function: Callable[[], object]) -> Future[object]:
+    """Run a function in a thread that nobody has to wait for.
 
-    def run(function: Callable[[], object]) -> None:
+    Returns a future, whose result() raises what the function raised.
+    """
+    future: Future[object] = Future()
+
+    def run() -> None:
         try:
-            function()
+            future.set_result(function())
         except BaseException as error:
-            problems.append(error)
+            future.set_exception(error)
 
-    threads = [
-        threading.Thread(target=run, args=(function,), daemon=True)
-        for function in functions
-    ]
-    for thread in threads:
-        thread.start()
-    end = time.monotonic() + limit
-    for thread in threads:
-        thread.join(max(0.0, end - time.monotonic()))
-    if problems:
-        raise problems[0]
-    waiting = sum(thread.is_alive() for thread in threads)
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
+def expect_an_end(futures: list[Future[object]], limit: float = 3.0) -> None:
+    """Raise what ended a thread too early; expect that all of them end in time."""
+    done, waiting = wait(futures, limit, FIRST_EXCEPTION)
+    for future in done:
+        future.result()
     expect(
         not waiting,
-        saw=f"{waiting} of {len(threads)} threads wait for ever",
+        saw=f"{len(waiting)} of {len(futures)} threads wait for ever",
         expected="a start for everybody",
     )
 
@@ -326,39 +333,117 @@ def expect_a_sleep(is_asleep: object, acquire: str = "limiter.acquire()") -> Non
 
 
 @pytest.mark.points(1, hint="threads")
+@pytest.mark.limit(10)  # for some thirty lines on a busy machine
 def test_threads(answer, server):
-    """Of two threads that come at the same time, where one may start, one starts."""
-    clock, meeting, is_over = Clock(), threading.Barrier(2), threading.Event()
-    started: list[float] = []
+    """Of two threads that come at the same time, where one may start, one starts, even
+    if Python changes threads between two of its lines.
+    """
+    tried: set[tuple[CodeType, int]] = set()
+    while comes_in_between(answer, "acquire", tried):
+        pass
 
-    def meet(seconds: float) -> None:
-        """Wait for the other thread, which may be kept out; after that, for none."""
-        with contextlib.suppress(threading.BrokenBarrierError):
-            meeting.wait(seconds)
 
-    def look() -> float:
-        meet(0.15)
-        return clock()
+def lines_of_acquire(answer: Any) -> set[tuple[CodeType, int]]:
+    """Return the lines that acquire() passes if a start is free, with their code."""
+    clock = Clock()
+    passed: set[tuple[CodeType, int]] = set()
+
+    def note(frame: FrameType, event: str, _: object) -> Any:
+        if event == "line" and answer.owns(frame.f_code.co_filename):
+            passed.add((frame.f_code, frame.f_lineno))
+        return note
+
+    limiter = answer.RateLimiter(1, 0.01, clock=clock, sleep=clock.sleep)
+    limiter.acquire()
+    clock.now = 1.0
+    sys.settrace(note)  # for this thread only
+    try:
+        limiter.acquire()
+    finally:
+        sys.settrace(None)
+    return passed
+
+
+def comes_in_between(answer: Any, name: str, tried: set[tuple[CodeType, int]]) -> bool:
+    """Let a thread come while another stands before a line of the answer.
+
+    name: the method that the other one is in. tried: the lines before which that has
+    been tried, with the code they are in; the first new one is added. Returns whether
+    there was one.
+    """
+    clock, is_over = Clock(), threading.Event()
+    has_stopped, is_through = threading.Event(), threading.Event()
+    started: list[str] = []
+    place: list[tuple[CodeType, int]] = []
 
     def sleep(seconds: float) -> None:
+        clock.sleeps.append(seconds)
+        is_through.set()
         is_over.wait(2)
-        clock.sleep(seconds)
+        time.sleep(0.001)  # who never starts must not keep the processor busy
+        clock.now += seconds
 
-    limiter = call(answer, "RateLimiter", 1, 0.05, clock=look, sleep=sleep)
+    def stop_once(frame: FrameType, event: str, _: object) -> Any:
+        """Stand still before the first line that is new; Python calls this."""
+        line = frame.f_code, frame.f_lineno
+        if not answer.owns(frame.f_code.co_filename):
+            return None
+        if event == "line" and not place and line not in tried:
+            place.append(line)
+            tried.add(line)
+            has_stopped.set()
+            is_through.wait(STANDSTILL)
+        return stop_once
 
-    def visit() -> None:
-        meet(1)
+    def come_first() -> None:
+        sys.settrace(stop_once)  # for this thread only
+        try:
+            result = getattr(limiter, name)()
+            if name == "acquire_async":
+                asyncio.run(result)
+            started.append(name)
+        finally:
+            sys.settrace(None)
+            has_stopped.set()
+
+    def come_second() -> None:
+        has_stopped.wait(2)
         limiter.acquire()
-        started.append(clock())
+        started.append("acquire")
+        is_through.set()
 
-    threading.Timer(0.25, is_over.set).start()
-    in_threads([visit] * 2)
-    expect(
-        started.count(0.0) < 2,
-        did="limiter.acquire() in two threads at the same time",
-        saw=f"{started.count(0.0)} starts at once",
-        expected="1 start at once, and the other 0.05 s later",
+    log.steps.clear()
+    limiter = call(answer, "RateLimiter", 1, 0.01, clock=clock, sleep=sleep)
+    is_over.set()  # so that a sleep ends at once, until two threads come
+    call(limiter, "acquire")
+    is_over.clear()
+    clock.now, clock.sleeps = 1.0, []
+    is_through.clear()
+    log.steps.append(
+        f"the period ends; limiter.{name}() in a thread that is interrupted in the "
+        "middle; meanwhile limiter.acquire() in another"
     )
+    futures = [in_background(come_second), in_background(come_first)]
+    # One of them starts, and the other one sleeps; a task does so unseen.
+    end = time.monotonic() + 5 * STANDSTILL
+    while len(started) + len(clock.sleeps) < 2 and time.monotonic() < end:
+        time.sleep(0.0005)
+    at_once = len(started)
+    clock.now = 2.0
+    is_over.set()
+    line = ""
+    if place:
+        code, number = place[0]
+        line = answer.line(code.co_filename, number)
+    expect(
+        at_once < 2,
+        saw="2 starts at once; the first thread was interrupted before the line below",
+        expected="1 start at once: nobody comes in between *may I?* and *I go*",
+        line=line,
+        hint="threads",
+    )
+    expect_an_end(futures)
+    return bool(place)
 
 
 class Bedroom:
@@ -408,12 +493,8 @@ def test_threads_stand_in_line(answer, server):
             limiter.acquire()
             order.append(number)
 
-        threads = [
-            threading.Thread(target=visit, args=(number,), daemon=True)
-            for number in range(4)
-        ]
-        for thread in threads:
-            thread.start()
+        for number in range(4):
+            in_background(functools.partial(visit, number))
             time.sleep(0.02)
         end = time.monotonic() + 2.5
         while not room.beds and time.monotonic() < end - 2:
@@ -481,9 +562,9 @@ def come_during_a_sleep(answer: Any) -> list[str]:
 
     limiter = call(answer, "RateLimiter", 1, 0.05, clock=clock, sleep=sleep)
     call(limiter, "acquire")
-    threading.Thread(target=limiter.acquire, daemon=True).start()
+    in_background(limiter.acquire)
     expect_a_sleep(asleep.wait(1))
-    threading.Thread(target=visit, daemon=True).start()
+    in_background(visit)
     time.sleep(0.02)
 
     async def visit_async() -> None:
@@ -497,6 +578,8 @@ def come_during_a_sleep(answer: Any) -> list[str]:
         alarm.set()
         end = time.monotonic() + 2
         while len(order) < 2 and time.monotonic() < end:
+            if waiter.done():
+                await waiter  # raises what ended it
             clock.now += 0.05
             await asyncio.sleep(0.01)
         return ran_on and waiter.done()
@@ -529,15 +612,13 @@ def test_interrupted(answer, server):
     if interrupts:
         return  # a helper thread slept, which is not what Ctrl-C interrupts
     clock.now = 0.5
-    thread = threading.Thread(target=limiter.acquire, daemon=True)
-    thread.start()
-    thread.join(1)
+    done, _ = wait([in_background(limiter.acquire)], 1)
     did = (
         "limiter.acquire(); limiter.acquire(), interrupted by Ctrl-C while it waits; "
         "the period ends; limiter.acquire()"
     )
     expect(
-        not thread.is_alive(),
+        done,
         did=did,
         saw="the last one waits for ever, behind a call that nobody makes any more",
         expected="a start for it: the interrupted call has left the line",
@@ -672,44 +753,49 @@ async def rounds_beside(limiter: Any) -> int:
     return rounds
 
 
-def waits_its_turn(
-    answer: Any,
-    newcomer: str,
-    visit: Callable[[Any], object],
-    is_heavy: bool = False,
-) -> None:
+def waits_its_turn(answer: Any, newcomer: str, is_heavy: bool = False) -> None:
     """Expect that nobody passes a thread that waits, even if a start is free.
 
-    is_heavy: it is free because the thread waits for two units, and one is free.
+    newcomer: "a task", or another thread. is_heavy: a start is free because the thread
+    waits for two units, and one is free.
     """
-    clock, asleep, alarm, started = (
-        Clock(),
-        threading.Event(),
-        threading.Event(),
-        threading.Event(),
-    )
+    clock, asleep, alarm = Clock(), threading.Event(), threading.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
 
     def sleep(seconds: float) -> None:
         asleep.set()
         alarm.wait(2)
         clock.now += seconds
 
-    def come() -> None:
-        visit(limiter)
-        started.set()
+    async def visit_async() -> None:
+        loops.append(asyncio.get_running_loop())
+        await call(limiter, "acquire_async")
+
+    def visit() -> None:
+        if newcomer == "a task":
+            asyncio.run(visit_async())
+        else:
+            call(limiter, "acquire")
+
+    def is_done(seconds: float) -> bool:
+        """Wait at most so long for the newcomer; raise what it raised."""
+        done, _ = wait([visitor], seconds)
+        for future in done:
+            future.result()
+        return bool(done)
 
     max_calls, weight = (3, (2,)) if is_heavy else (1, ())
     limiter = call(answer, "RateLimiter", max_calls, 0.05, clock=clock, sleep=sleep)
     call(limiter, "acquire", *weight)
-    threading.Thread(target=limiter.acquire, args=weight, daemon=True).start()
+    in_background(functools.partial(limiter.acquire, *weight))
     expect_a_sleep(asleep.wait(1), f"limiter.acquire({'2' * is_heavy})")
     if not is_heavy:
         clock.now += 1.0  # while the thread still sleeps
-    threading.Thread(target=come, daemon=True).start()
-    has_passed = started.wait(0.05)
+    visitor = in_background(visit)
+    has_passed = is_done(0.05)
     alarm.set()
     end = time.monotonic() + 2
-    while not started.wait(0.01) and time.monotonic() < end:
+    while not is_done(0.01) and time.monotonic() < end:
         clock.now += 0.05
     did = (
         "limiter.acquire(); a thread calls it again, and sleeps; the period "
@@ -727,11 +813,23 @@ def waits_its_turn(
         saw=saw,
         expected="the thread to start first, since it came first",
     )
-    saw = f"no start for {newcomer}"
+    if is_done(0):
+        return
+    for loop in loops:
+        with contextlib.suppress(RuntimeError):  # it is closed
+            loop.call_soon_threadsafe(clock)  # which does nothing but wake the loop
     expect(
-        started.is_set(),
+        not is_done(0.5),
         did=did,
-        saw=saw,
+        saw="no start for the task, until somebody else woke its event loop",
+        expected="a thread that wakes the task through its loop, with "
+        "call_soon_threadsafe: event.set() alone does not wake a loop that sleeps",
+        hint="async",
+    )
+    expect(
+        False,
+        did=did,
+        saw=f"no start for {newcomer}",
         expected="a start for the thread, and 0.05 s later for the other",
     )
 
@@ -764,10 +862,11 @@ def test_one_line(answer, server):
         expected="call 3 to start at 0.25 s",
         hint="async",
     )
-    waits_its_turn(answer, "a second thread", lambda limiter: limiter.acquire())
-    waits_its_turn(
-        answer, "a task", lambda limiter: asyncio.run(limiter.acquire_async())
-    )
+    waits_its_turn(answer, "a second thread")
+    waits_its_turn(answer, "a task")
+    tried = lines_of_acquire(answer)  # which test_threads has tried
+    while comes_in_between(answer, "acquire_async", tried):
+        pass
 
 
 @pytest.mark.points(1, hint="cancelled")
@@ -963,10 +1062,8 @@ def test_weights_that_never_fit(answer, server):
 @pytest.mark.points(2, hint="weights", further=True)
 def test_heavy_in_line(answer, server):
     """A light call does not pass a heavy one that waits, even if it fits alone."""
-    waits_its_turn(answer, "a thread", lambda limiter: limiter.acquire(), True)
-    waits_its_turn(
-        answer, "a task", lambda limiter: asyncio.run(limiter.acquire_async()), True
-    )
+    waits_its_turn(answer, "a thread", is_heavy=True)
+    waits_its_turn(answer, "a task", is_heavy=True)
 
 
 @pytest.mark.points(1, hint="weights", further=True)

@@ -165,6 +165,7 @@ def expect(
     expected: str,
     saw: str = "",
     did: str = "",
+    line: str = "",
     hint: str = "",
 ) -> None:
     """Fail the test unless the condition holds.
@@ -172,10 +173,13 @@ def expect(
     expected: what a right answer does, as a phrase for the learner.
     saw: what this one did; without it, what the last call returned.
     did: a line to copy; without it, the calls of this test so far.
+    line: the learner's line, as answer.line() returns it; without it, that of the
+        definition of what was called last.
     hint: the name of a hint; without it, the one that `@pytest.mark.points` names.
     """
     if not condition:
-        raise NotRight(Result(did=did, saw=saw, expected=expected, hint=hint))
+        found = Result(did=did, saw=saw, expected=expected, line=line, hint=hint)
+        raise NotRight(found)
 
 
 class Caught:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import your_turn
 
 from lessons.course.pacing import is_turn
 from tests.lesson_files import NOTEBOOKS, cells, read_notebook, source
@@ -88,6 +89,16 @@ def test_wrong_answers_are_noticed(path: Path, name: str, capsys: Any) -> None:
     for answer in wrong:
         said = verdict(path, name, answer, capsys)
         assert said.startswith("not yet: "), f"{path.stem}, {name}: {said}\n{answer}"
+
+
+def test_case_is_shown_as_it_was(capsys: Any) -> None:
+    """A function that changes its argument is reported with the case in the cell."""
+
+    def leave(line: list[str]) -> None:
+        line.clear()
+
+    your_turn.check(leave, ((["Ada"],), 1))
+    assert "leave(['Ada']) gave None" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("path", "name"), TURNS)
