@@ -83,9 +83,10 @@ def ask_despite_failures(answer, prompts: list[str], **options: object) -> objec
 
 # What test_cancel does, as a line to copy.
 CANCEL = (
-    "server = MockServer(latency=0.3).start(); task = asyncio.create_task(ask_all("
-    "['Question ' + str(n) for n in range(30)], max_concurrency=2, on_done=on_done)); "
-    "await asyncio.sleep(0.1); task.cancel(); await task"
+    "server.on().reply(latency=0.3); task = asyncio.create_task(ask_all("
+    "['Question ' + str(n) for n in range(30)], max_concurrency=2, "
+    "on_done=lambda: print('done'))); await asyncio.sleep(0.1); task.cancel(); "
+    "await task"
 )
 
 
