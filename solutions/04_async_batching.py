@@ -67,14 +67,14 @@ async def ask_all(
 
     Further, if you like:
     - max_concurrency may be 150: no pool of your library has a lower limit.
-    - A prompt is read when its turn comes, so the file may be longer than the memory.
-    - An error in on_done gets out, and no call stays under way.
+    - A prompt is read when its turn comes, so a long file is never read whole.
+    - An error in on_done gets out, no call stays under way, and no other begins.
     - A content that is a list, such as [{"type": "text", "text": "Hello"}], becomes the
       text of its parts of type text.
     - A redirect is not followed: it is a failure.
-    - A key with a space, a line end or a letter like é in it is a ValueError. No
-      exception shows the key, even if a reply repeats it.
-    - A single text in the place of prompts is a TypeError.
+    - A key with a space, a line end or a letter like é in it is a ValueError, and a
+      single text in the place of prompts a TypeError. No exception shows the key, even
+      if a reply repeats it.
     """
     if isinstance(prompts, str):
         raise TypeError("prompts must be several texts, and this is a single one")

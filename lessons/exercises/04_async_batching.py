@@ -1,6 +1,8 @@
 """Exercise 04: many calls under way at once, never too many, and no answer lost.
 
-You may copy from the notebook; an import of robust_client gives no points.
+You may copy from the notebooks: the workers, the order and the cancelling from this
+lesson's; the environment and the reading of a reply from that of lesson 03 (Account,
+read_json, find_text). An import of robust_client gives no points.
 """
 
 from collections.abc import Callable, Iterable
@@ -37,14 +39,14 @@ async def ask_all(
 
     Further, if you like:
     - max_concurrency may be 150: no pool of your library has a lower limit.
-    - A prompt is read when its turn comes, so the file may be longer than the memory.
-    - An error in on_done gets out, and no call stays under way.
+    - A prompt is read when its turn comes, so a long file is never read whole.
+    - An error in on_done gets out, no call stays under way, and no other begins.
     - A content that is a list, such as [{"type": "text", "text": "Hello"}], becomes the
       text of its parts of type text.
     - A redirect is not followed: it is a failure.
-    - A key with a space, a line end or a letter like é in it is a ValueError. No
-      exception shows the key, even if a reply repeats it.
-    - A single text in the place of prompts is a TypeError.
+    - A key with a space, a line end or a letter like é in it is a ValueError, and a
+      single text in the place of prompts a TypeError. No exception shows the key, even
+      if a reply repeats it.
     """
     # TODO
     # Further, if you like: the list at the end of the docstring.

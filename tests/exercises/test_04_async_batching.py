@@ -81,6 +81,15 @@ def ask_despite_failures(answer, prompts: list[str], **options: object) -> objec
         )
 
 
+# What test_cancel does, as a line to copy.
+CANCEL = (
+    "server.on().reply(latency=0.3); task = asyncio.create_task(ask_all("
+    "['Question ' + str(n) for n in range(30)], max_concurrency=2, "
+    "on_done=lambda: print('done'))); await asyncio.sleep(0.1); task.cancel(); "
+    "await task"
+)
+
+
 async def watch(
     server: MockServer, calls: asyncio.Future, wanted: int, patience: int
 ) -> None:
@@ -435,7 +444,9 @@ def test_cancel(answer, server):
             is_under_way,
             saw="the event loop stood still, and then it was too late",
             expected="a task to cancel",
+            did=CANCEL,
         )
+        told.clear()
         calls.cancel()
         await asyncio.wait([calls])
         went_on = await count_those_that_went_on(server) - ended_before
@@ -447,17 +458,21 @@ def test_cancel(answer, server):
         went_on == 0,
         saw=saw,
         expected="every call that was under way given up, and no further one",
+        did=CANCEL,
     )
     expect(
         len(told) <= 2,
-        saw=f"on_done was called for {len(told)} prompts: workers went on and failed",
+        saw=f"on_done was called {len(told)} times after the cancel: workers went on "
+        "and failed",
         expected="workers that end together with ask_all; 2 calls were under way",
+        did=CANCEL,
     )
     expect(
         is_cancelled,
         saw="the cancelled task ended as if nothing had been, so the program that "
         "wanted to stop goes on",
         expected="the CancelledError to get out of ask_all",
+        did=CANCEL,
     )
 
 
@@ -593,21 +608,28 @@ def test_prompts_are_read_in_turn(answer, server):
 @pytest.mark.points(1, further=True, hint="on-done")
 @pytest.mark.limit(10)  # many turns of a loop take their time on a busy machine
 def test_error_in_on_done(answer, server):
-    """An error in on_done gets out, and no call stays under way."""
-    server.script(fault.ok(), fault.delay(9.0))
+    """An error in on_done gets out, no call stays under way, and no other begins."""
+    # The first reply comes late, when the second call is under way for certain.
+    server.script(fault.delay(0.3), fault.delay(5.0))
+    told = 0
 
     def on_done() -> None:
-        raise BrokenPipeError("nobody looks at the progress bar any more")
+        nonlocal told
+        told += 1
+        if told == 1:
+            raise BrokenPipeError("nobody looks at the progress bar any more")
 
     async def scenario() -> tuple[bool, int]:
         is_raised = False
         try:
             await call(
-                answer, "ask_all", questions(2), max_concurrency=2, on_done=on_done
+                answer, "ask_all", questions(20), max_concurrency=2, on_done=on_done
             )
         except* BrokenPipeError:  # alone, or in an ExceptionGroup
             is_raised = True
-        return is_raised, await count_those_that_went_on(server)
+        went_on = await count_those_that_went_on(server)
+        await asyncio.sleep(0.05)  # workers that do not end take their next prompts
+        return is_raised, went_on
 
     is_raised, went_on = run_async(scenario)
     expect(
@@ -619,6 +641,13 @@ def test_error_in_on_done(answer, server):
         went_on <= 1,
         saw=f"{went_on - 1} calls went on, for nobody",
         expected="no call under way when the error gets out",
+        hint="cancel",
+    )
+    expect(
+        told <= 2,
+        saw=f"on_done was called {told} times, although its first call raised: the "
+        "other worker went on, with a client that is closed",
+        expected="workers that end with the error; 2 calls were under way",
         hint="cancel",
     )
 
@@ -675,25 +704,27 @@ def test_key_in_no_exception(answer, server):
         answer,
         TypeError,
         expected="TypeError: the letters of a single text are no prompts",
-        hint="where-to-begin",
+        hint="settings",
     ):
         run_async(call(answer, "ask_all", "What is HTTP?"))
     expect(
         not server.records, saw=f"{len(server.records)} requests", expected="no request"
     )
     key = "sk-7Qx9Vt2Lw8Zr5"
+    told = {"error": {"message": f"no such key: {key}"}}
     once = {"x-should-retry": "false"}
     with MockServer(api_key=key) as keyed:
         keyed.script(
             fault.status(503, headers=once),
             fault.status(401, body={"error": f"no such key: {key}"}, headers=once),
             fault.html(200),
-            fault.status(200, body={"error": "overloaded"}),
+            fault.status(200, body=told),
+            fault.status(200, body=completion("Hello", **told)),
             fault.drop(),
         )
         options = {"api_key": key, "base_url": keyed.base_url, "max_concurrency": 1}
-        results = ask_despite_failures(answer, questions(5), **options)
-    expect(len(results) == 5, expected="a result for each of the five prompts")
+        results = ask_despite_failures(answer, questions(6), **options)
+    expect(len(results) == 6, expected="a result for each of the six prompts")
     for end in ("\r", "\t"):  # may be taken off, or refused
         try:
             results += run_async(

@@ -71,10 +71,10 @@ async def ask_all(
 
 def read(reply):
     if reply.get("error"):
-        raise ValueError(reply["error"])
+        raise ValueError("an error in the reply")  # its words may repeat the key
     match reply["choices"][0]:
-        case {"error": error}:
-            raise ValueError(error)
+        case {"error": _}:
+            raise ValueError("an error in the choice")
         case {"finish_reason": "length" | "content_filter" | "error" as reason}:
             raise ValueError(reason)
         case {"message": {"content": str() as text}}:

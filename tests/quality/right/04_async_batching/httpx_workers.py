@@ -20,7 +20,7 @@ async def ask(client, model, prompt):
     reply = response.json()
     choice = reply["choices"][0]
     if "error" in reply or "error" in choice:
-        raise ValueError(f"an error: {reply}")
+        raise ValueError("an error beside the answer")
     if choice.get("finish_reason") in ("length", "content_filter", "error"):
         raise ValueError("the answer was cut off")
     text = choice["message"]["content"]
