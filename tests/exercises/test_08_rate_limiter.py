@@ -547,16 +547,18 @@ def come_during_a_sleep(answer: Any) -> list[str]:
     """
     log.steps.clear()
     clock, asleep, alarm = Clock(), threading.Event(), threading.Event()
+    comes = threading.Event()
     is_over: list[bool] = []
     order: list[str] = []
 
     def sleep(seconds: float) -> None:
         asleep.set()
-        alarm.wait(0.8)
+        alarm.wait(2)
         is_over.append(True)
         clock.now += seconds
 
     def visit() -> None:
+        comes.set()
         limiter.acquire()
         order.append("thread")
 
@@ -565,6 +567,7 @@ def come_during_a_sleep(answer: Any) -> list[str]:
     in_background(limiter.acquire)
     expect_a_sleep(asleep.wait(1))
     in_background(visit)
+    comes.wait(1)
     time.sleep(0.02)
 
     async def visit_async() -> None:

@@ -238,5 +238,6 @@ def _headline(node: ast.AST) -> str:
     for field in ("body", "orelse", "finalbody", "handlers"):
         if getattr(bare, field, None) and isinstance(getattr(bare, field), list):
             setattr(bare, field, [ast.Pass()] if field == "body" else [])
-    text = ast.unparse(ast.fix_missing_locations(bare))
+    # Since Python 3.12, an f-string in single quotes can hold such quotes.
+    text = ast.unparse(ast.fix_missing_locations(bare)).replace('"', "'")
     return " ".join(text.removesuffix("pass").split()).removesuffix(":")
