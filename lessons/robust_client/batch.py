@@ -57,10 +57,10 @@ def open_http(
     max_connections: int,
     transport: httpx.AsyncBaseTransport | None,
 ) -> httpx.AsyncClient:
-    """Return a client that opens so many connections and keeps 20; ValueError for 0."""
+    """Return a client that opens so many connections and keeps 50; ValueError for 0."""
     if not isinstance(max_connections, int) or max_connections < 1:
         raise ValueError(f"max_concurrency must be 1 or more, not {max_connections!r}")
-    limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=20)
+    limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=50)
     options = {"limits": limits, "transport": transport and SafeTransport(transport)}
     client = httpx.AsyncClient(auth=authorize, timeout=TIMEOUT, **options)
     client.cookies.extract_cookies = lambda _: None  # a third of its time
