@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 from robust_client.batch import TIMEOUT
-from robust_client.chat import find_text, tidy_key
+from robust_client.chat import find_text
 from robust_client.errors import (
     APIConnectionError,
     RateLimitError,
@@ -28,6 +28,7 @@ from robust_client.errors import (
     checked_body,
     error_from_exception,
 )
+from robust_client.keys import tidy_key
 from robust_client.limits import RateLimiter
 from robust_client.replies import FAILURES
 from robust_client.retry import retry_on_error

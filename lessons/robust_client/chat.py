@@ -13,24 +13,10 @@ from urllib.parse import urlsplit
 
 import requests
 
-from .keys import KEYS, hide_keys
+from .keys import hide_keys, tidy_key
 
 # What stops an answer before its end. A good end has many words: stop, eos_token, STOP.
 BAD_ENDS = ("length", "content_filter", "insufficient_system_resource", "error")
-
-
-def tidy_key(key: str | None) -> str:
-    """Return an API key without the spaces around it; hide_keys knows it from now on.
-
-    Raises ValueError, in which the key is not quoted, if it cannot be one.
-    """
-    key = (key or "").strip()
-    if not key:
-        raise ValueError("no API key: set OPENAI_API_KEY in the environment or in .env")
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise ValueError("the API key has a character that no key has: copy it again")
-    KEYS.add(key)
-    return key
 
 
 def tidy_address(address: str | None) -> str:

@@ -1,7 +1,21 @@
-"""Lesson 03, imported by its notebook: no error shows a key that a server repeats."""
+"""Lesson 03, imported by its notebook: a key is checked, and shown in no error."""
 
-KEYS: set[str] = set()  # the keys of this program; tidy_key adds each
+KEYS: set[str] = set()  # the keys of this program
 SHORTEST = 8  # characters; a shorter key is no secret, and may be part of a word
+
+
+def tidy_key(key: str | None) -> str:
+    """Return an API key without the spaces around it; hide_keys knows it from now on.
+
+    Raises ValueError, in which the key is not quoted, if it cannot be one.
+    """
+    key = (key or "").strip()
+    if not key:
+        raise ValueError("no API key: set OPENAI_API_KEY in the environment or in .env")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ValueError("the API key has a character that no key has: copy it again")
+    KEYS.add(key)
+    return key
 
 
 def hide_keys(text: str) -> str:
